@@ -1,0 +1,124 @@
+//! What a component may ask for: one file per imported interface, under the
+//! interface's own name.
+//!
+//! A capability is linked only when it is granted, so that an ungranted import
+//! fails at load; those that need a grant check it again at each call. This
+//! module holds what all of them share: the grants of a generation and the
+//! state of one call.
+
+pub(crate) mod clock;
+pub(crate) mod http_client;
+pub(crate) mod jose;
+pub(crate) mod log;
+pub(crate) mod random;
+pub(crate) mod secrets;
+pub(crate) mod settings;
+pub(crate) mod token_store;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use secrecy::SecretString;
+use wasmtime::component::{HasSelf, Linker, ResourceTable};
+
+use crate::{bindings::vestibule::auth, clock::Clock, identity::RequestId};
+
+/// The most handles that one call may hold.
+const MAX_HANDLES: usize = 256;
+
+/// A capability as the load pipeline sees it.
+pub(crate) struct Capability {
+    /// The interface's name in the contract.
+    pub(crate) interface: &'static str,
+    /// The key in `[auth.grants]` that grants it; `None` is always granted.
+    pub(crate) grant: Option<&'static str>,
+    /// Its functions may wait, so that a component that imports it is called on
+    /// a fiber.
+    pub(crate) waits: bool,
+}
+
+/// Every interface that a component may import.
+pub(crate) const CAPABILITIES: [Capability; 9] = [
+    always("types"),
+    always("clock"),
+    always("random"),
+    always("log"),
+    always("settings"),
+    always("secrets"),
+    granted("http-client", "http"),
+    granted("jose", "jose"),
+    granted("token-store", "token_store"),
+];
+
+const fn always(interface: &'static str) -> Capability {
+    Capability { interface, grant: None, waits: false }
+}
+
+const fn granted(interface: &'static str, grant: &'static str) -> Capability {
+    Capability { interface, grant: Some(grant), waits: true }
+}
+
+/// What every call of one generation shares.
+pub(crate) struct Granted {
+    /// The strategy's name, for its log lines.
+    pub(crate) strategy: String,
+    /// The settings that are not secret, as JSON.
+    pub(crate) settings: String,
+    /// The secret settings that the description declares; `None` where the
+    /// operator gave no value.
+    pub(crate) secrets: BTreeMap<String, Option<SecretString>>,
+    /// The time.
+    pub(crate) clock: Clock,
+    /// The key of fingerprints.
+    pub(crate) fingerprints: secrets::FingerprintKey,
+}
+
+/// The capabilities' state of one call.
+pub(crate) struct Context {
+    pub(crate) granted: Arc<Granted>,
+    pub(crate) table: ResourceTable,
+    pub(crate) log: log::Budget,
+    pub(crate) request: RequestId,
+}
+
+impl Context {
+    pub(crate) fn new(granted: Arc<Granted>, request: RequestId) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_HANDLES);
+        Self { granted, table, log: log::Budget::default(), request }
+    }
+}
+
+/// Links what is always granted, and what needs a grant where `links` says so
+/// of the grant's key.
+pub(crate) fn link<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    links: impl Fn(&str) -> bool,
+    context: fn(&mut T) -> &mut Context,
+) -> wasmtime::Result<()> {
+    type View = HasSelf<Context>;
+    auth::types::add_to_linker::<T, View>(linker, context)?;
+    auth::clock::add_to_linker::<T, View>(linker, context)?;
+    auth::random::add_to_linker::<T, View>(linker, context)?;
+    auth::log::add_to_linker::<T, View>(linker, context)?;
+    auth::settings::add_to_linker::<T, View>(linker, context)?;
+    auth::secrets::add_to_linker::<T, View>(linker, context)?;
+    if links("http") {
+        auth::http_client::add_to_linker::<T, View>(linker, context)?;
+    }
+    if links("jose") {
+        auth::jose::add_to_linker::<T, View>(linker, context)?;
+    }
+    if links("token_store") {
+        auth::token_store::add_to_linker::<T, View>(linker, context)?;
+    }
+    Ok(())
+}
+
+/// A component asked a capability for something that the contract forbids; its
+/// call ends as a trap.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Violation(pub(crate) String);
+
+/// The interface of types has nothing to call.
+impl auth::types::Host for Context {}

@@ -1,0 +1,126 @@
+//! `log`: a strategy's lines in the operator's log, bounded and made harmless.
+
+use std::fmt::Write as _;
+
+use super::Context;
+use crate::bindings::vestibule::auth::log::{Field, Host, Level};
+
+/// The most bytes of messages and fields that one call may log.
+const MAX_BYTES: usize = 16 * 1024;
+
+/// The most lines that one call may log.
+const MAX_LINES: u32 = 64;
+
+/// What is left of one call's share of the log.
+pub(crate) struct Budget {
+    bytes: usize,
+    lines: u32,
+    /// Lines that did not fit.
+    pub(crate) dropped: u32,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { bytes: MAX_BYTES, lines: MAX_LINES, dropped: 0 }
+    }
+}
+
+impl Budget {
+    /// Takes one line of `bytes` from the budget, or counts it as dropped.
+    fn take(&mut self, bytes: usize) -> bool {
+        match (self.bytes.checked_sub(bytes), self.lines.checked_sub(1)) {
+            (Some(bytes), Some(lines)) => {
+                self.bytes = bytes;
+                self.lines = lines;
+                true
+            }
+            _ => {
+                self.dropped = self.dropped.saturating_add(1);
+                false
+            }
+        }
+    }
+}
+
+impl Host for Context {
+    fn write(&mut self, level: Level, message: String, fields: Vec<Field>) -> wasmtime::Result<()> {
+        let bytes = message.len()
+            + fields.iter().map(|field| field.name.len() + field.value.len()).sum::<usize>();
+        if !self.log.take(bytes) {
+            return Ok(());
+        }
+        let strategy = self.granted.strategy.as_str();
+        let request = self.request;
+        let message = escape(&message);
+        let fields = fields
+            .iter()
+            .map(|field| format!("{}={}", escape(&field.name), escape(&field.value)))
+            .collect::<Vec<_>>()
+            .join(" ");
+        macro_rules! event {
+            ($level:ident) => {
+                tracing::$level!(
+                    target: "vestibule::strategy",
+                    { strategy.name = strategy, request.id = %request, fields },
+                    "{message}"
+                )
+            };
+        }
+        match level {
+            Level::Trace => event!(trace),
+            Level::Debug => event!(debug),
+            Level::Info => event!(info),
+            Level::Warn => event!(warn),
+            Level::Error => event!(error),
+        }
+        Ok(())
+    }
+}
+
+/// Writes control characters and the separators that some viewers take for line
+/// breaks as escapes, so that a strategy cannot forge a line or drive a terminal.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control()
+            || matches!(character, '\u{2028}' | '\u{2029}')
+            || is_bidi(character)
+        {
+            let _ = write!(escaped, "{}", character.escape_unicode());
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
+}
+
+/// Characters that reorder what a reader sees (Unicode TR 36 section 3.2).
+fn is_bidi(character: char) -> bool {
+    matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forged_line_and_terminal_commands_come_out_as_text() {
+        assert_eq!(
+            escape("a\nb\u{1b}[31m\u{2028}\u{202e}é"),
+            "a\\u{a}b\\u{1b}[31m\\u{2028}\\u{202e}é"
+        );
+    }
+
+    #[test]
+    fn a_budget_ends_by_bytes_and_by_lines_and_counts_what_it_drops() {
+        let mut budget = Budget::default();
+        assert!(budget.take(MAX_BYTES));
+        assert!(!budget.take(1));
+        let mut budget = Budget::default();
+        for _ in 0..MAX_LINES {
+            assert!(budget.take(1));
+        }
+        assert!(!budget.take(1));
+        assert_eq!(budget.dropped, 1);
+    }
+}

@@ -1,0 +1,119 @@
+//! The command line: thin subcommands over the library.
+
+mod check;
+mod plugin;
+mod serve;
+
+use std::{
+    io::{self, IsTerminal as _},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Config, ConfigError};
+
+/// The file that is read when no other is named.
+const DEFAULT_CONFIG: &str = "vestibule.toml";
+
+/// Something is wrong with what the operator gave: configuration, a component.
+const EXIT_USAGE: u8 = 2;
+
+/// The room every request passes before it reaches a server.
+#[derive(Debug, Parser)]
+#[command(name = "vestibule", version, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  vestibule serve --config vestibule.toml
+  VESTIBULE_AUTH_STRATEGY=none vestibule serve
+  vestibule check --config vestibule.toml
+  vestibule plugin inspect plugins/none.wasm --json
+
+Exit status: 0 done, 1 failed while running, 2 something given is wrong.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve requests until SIGTERM or SIGINT.
+    Serve(serve::Serve),
+    /// Check the configuration and the component it names, and start nothing.
+    Check(check::Check),
+    /// Look at components.
+    #[command(subcommand)]
+    Plugin(plugin::Plugin),
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// The configuration file. Without it, `vestibule.toml` where there is one, else the
+    /// environment alone (`VESTIBULE_AUTH_STRATEGY` and its like).
+    #[arg(long, value_name = "FILE", env = "VESTIBULE_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    fn load(&self) -> Result<Config, ConfigError> {
+        match &self.config {
+            Some(path) => Config::load(path),
+            None if PathBuf::from(DEFAULT_CONFIG).exists() => Config::load(DEFAULT_CONFIG.as_ref()),
+            None => Config::from_environment(),
+        }
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn run() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve(serve) => serve.run(),
+        Command::Check(check) => check.run(),
+        Command::Plugin(plugin) => plugin.run(),
+    }
+}
+
+/// Tells the operator what is wrong, and ends with status 2.
+fn refuse(what: impl std::fmt::Display) -> ExitCode {
+    eprintln!("error: {what}");
+    ExitCode::from(EXIT_USAGE)
+}
+
+/// Lines to standard error; `VESTIBULE_LOG` chooses which (`info` when unset).
+fn start_log(format: LogFormat) {
+    let filter =
+        EnvFilter::builder().with_env_var("VESTIBULE_LOG").from_env().unwrap_or_else(|error| {
+            eprintln!("warning: VESTIBULE_LOG is not understood, using info: {error}");
+            EnvFilter::new("info")
+        });
+    let filter = if filter.to_string().is_empty() { EnvFilter::new("info") } else { filter };
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
+    match format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().flatten_event(true).init(),
+    }
+}
+
+/// The runtime, with as many workers as the engine has shards.
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(crate::engine::EngineOptions::default().shards.get())
+        .enable_all()
+        .build()
+}

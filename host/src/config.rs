@@ -1,0 +1,372 @@
+//! Configuration: one TOML file, the environment, and nothing else.
+//!
+//! The environment has the last word: `VESTIBULE_SERVER_LISTEN` beats `listen`
+//! in `[server]`, and so on for every key. Every mistake is reported, each with
+//! its file, line and key, or the name of its variable. What `[auth.settings]`
+//! may hold is for the strategy to say, so that part stays raw here.
+
+mod source;
+mod values;
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::Serialize;
+use url::Url;
+
+pub(crate) use self::source::did_you_mean;
+pub use self::source::{Environment, Source};
+use self::{
+    source::Section,
+    values::{Bytes, Span},
+};
+
+/// The configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}; name another file with --config", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file or the environment holds mistakes, one text each.
+    #[error("{}", .0.join("\n"))]
+    Mistakes(Vec<String>),
+}
+
+/// Everything that an operator can set.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// `[database]`
+    pub database: Database,
+    /// `[plugins]`
+    pub plugins: Plugins,
+    /// `[auth]`
+    pub auth: Auth,
+    /// Where all of it was read, for the messages of later checks.
+    pub source: Source,
+}
+
+/// `[server]`: where Vestibule listens and how it is reached.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// The origin by which browsers reach Vestibule, where that is not `listen`.
+    pub public_url: Option<Url>,
+    /// Listen beyond loopback even with a strategy that lets everybody in.
+    pub allow_open: bool,
+    /// How long a shutdown waits for requests that are running.
+    pub shutdown_timeout: Duration,
+}
+
+/// `[database]`
+#[derive(Clone, Debug)]
+pub struct Database {
+    /// `sqlite://` and a path, or `sqlite::memory:`.
+    pub url: String,
+}
+
+/// `[plugins]`
+#[derive(Clone, Debug)]
+pub struct Plugins {
+    /// The folder that holds components.
+    pub dir: PathBuf,
+}
+
+/// `[auth]`: which strategy decides, and what it is given.
+#[derive(Clone)]
+pub struct Auth {
+    /// A file, or a name that a component in the plugins folder answers to.
+    pub strategy: String,
+    /// The SHA-256 that the component must have, in hexadecimal digits.
+    pub sha256: Option<String>,
+    /// `[auth.settings]`, not checked yet.
+    pub settings: toml::Table,
+    /// Keys of `[auth]` that are no keys of the host's: a strategy may know them
+    /// as other spellings of its settings.
+    pub spellings: toml::Table,
+    /// `[auth.grants]`
+    pub grants: Grants,
+    /// `[auth.limits]`
+    pub limits: Limits,
+}
+
+/// Settings can be secrets: their names show, their values do not.
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auth")
+            .field("strategy", &self.strategy)
+            .field("sha256", &self.sha256)
+            .field("settings", &self.settings.keys().collect::<Vec<_>>())
+            .field("spellings", &self.spellings.keys().collect::<Vec<_>>())
+            .field("grants", &self.grants)
+            .field("limits", &self.limits)
+            .finish()
+    }
+}
+
+/// `[auth.grants]`: what the strategy may reach.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Grants {
+    /// Origins that `http-client` may reach.
+    pub http: Vec<String>,
+    /// Issuers whose tokens `jose` may verify.
+    pub jose: Vec<String>,
+    /// Names that `token-store` may read and write.
+    pub token_store: Vec<String>,
+}
+
+impl Grants {
+    /// The values under a key of the section.
+    #[must_use]
+    pub fn under(&self, key: &str) -> &[String] {
+        match key {
+            "http" => &self.http,
+            "jose" => &self.jose,
+            "token_store" => &self.token_store,
+            _ => &[],
+        }
+    }
+}
+
+/// `[auth.limits]`: what one call of the strategy may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of memory, over all memories of a call.
+    pub memory: usize,
+    /// Time in the component itself.
+    pub cpu: Duration,
+    /// Time from the start of a call to its end, waiting included.
+    pub wall: Duration,
+    /// Calls at once; more are refused.
+    pub concurrency: NonZeroUsize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory: 32 << 20,
+            cpu: Duration::from_millis(25),
+            wall: Duration::from_secs(10),
+            concurrency: const { NonZeroUsize::new(256).unwrap() },
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file and the environment of this process.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::parse(Some(path), &text, Environment::Process)
+    }
+
+    /// Reads the environment of this process alone.
+    pub fn from_environment() -> Result<Self, ConfigError> {
+        Self::parse(None, "", Environment::Process)
+    }
+
+    /// Reads a configuration from text; `path` is where it came from.
+    pub fn parse(
+        path: Option<&Path>,
+        text: &str,
+        environment: Environment,
+    ) -> Result<Self, ConfigError> {
+        let source =
+            Source::parse(path, text, environment).map_err(|e| ConfigError::Mistakes(vec![e]))?;
+        let mut mistakes = Vec::new();
+        let config = Self::read(&source, &mut mistakes);
+        if mistakes.is_empty() { Ok(config) } else { Err(ConfigError::Mistakes(mistakes)) }
+    }
+
+    fn read(source: &Source, mistakes: &mut Vec<String>) -> Self {
+        let mut root = source.root();
+
+        let mut section = root.section("server", mistakes);
+        let server = Server {
+            listen: section.take("listen", mistakes).unwrap_or(([127, 0, 0, 1], 3000).into()),
+            public_url: section.take("public_url", mistakes),
+            allow_open: section.take("allow_open", mistakes).unwrap_or(false),
+            shutdown_timeout: section
+                .take("shutdown_timeout", mistakes)
+                .map_or(Duration::from_secs(10), |Span(duration)| duration),
+        };
+        section.finish(mistakes);
+        if let Some(url) = &server.public_url
+            && (!matches!(url.scheme(), "http" | "https")
+                || url.path() != "/"
+                || url.query().is_some())
+        {
+            mistakes.push(source.mistake(
+                &["server", "public_url"],
+                "it is not an origin such as \"https://auth.example.com\"",
+            ));
+        }
+
+        let mut section = root.section("database", mistakes);
+        let database = Database {
+            url: section
+                .take("url", mistakes)
+                .unwrap_or_else(|| "sqlite://vestibule.db".to_owned()),
+        };
+        section.finish(mistakes);
+
+        let mut section = root.section("plugins", mistakes);
+        let plugins = Plugins {
+            dir: section.take("dir", mistakes).unwrap_or_else(|| PathBuf::from("plugins")),
+        };
+        section.finish(mistakes);
+
+        let auth = Self::read_auth(&mut root, source, mistakes);
+        root.finish(mistakes);
+        Self { server, database, plugins, auth, source: source.clone() }
+    }
+
+    fn read_auth(root: &mut Section<'_>, source: &Source, mistakes: &mut Vec<String>) -> Auth {
+        let mut section = root.section("auth", mistakes);
+        let strategy = section
+            .take::<String>("strategy", mistakes)
+            .or_else(|| source.environment.get("OPENHANDS_AUTH_MODE"));
+        if strategy.is_none() {
+            mistakes.push(source.mistake(
+                &["auth"],
+                "no strategy is named; add strategy = \"none\" to [auth], or set VESTIBULE_AUTH_STRATEGY",
+            ));
+        }
+        let sha256 = section.take::<String>("sha256", mistakes);
+        if let Some(pin) = &sha256
+            && (pin.len() != 64 || !pin.bytes().all(|b| b.is_ascii_hexdigit()))
+        {
+            mistakes.push(source.mistake(
+                &["auth", "sha256"],
+                "it is not the 64 hexadecimal digits that `vestibule plugin inspect` prints as the digest",
+            ));
+        }
+
+        let mut grants = section.section("grants", mistakes);
+        let granted = Grants {
+            http: grants.take("http", mistakes).unwrap_or_default(),
+            jose: grants.take("jose", mistakes).unwrap_or_default(),
+            token_store: grants.take("token_store", mistakes).unwrap_or_default(),
+        };
+        grants.finish(mistakes);
+
+        let mut limits = section.section("limits", mistakes);
+        let usual = Limits::default();
+        let limit = Limits {
+            memory: limits.take("memory", mistakes).map_or(usual.memory, |Bytes(bytes)| bytes),
+            cpu: limits.take("cpu", mistakes).map_or(usual.cpu, |Span(span)| span),
+            wall: limits.take("wall", mistakes).map_or(usual.wall, |Span(span)| span),
+            concurrency: limits.take("concurrency", mistakes).unwrap_or(usual.concurrency),
+        };
+        limits.finish(mistakes);
+
+        Auth {
+            strategy: strategy.unwrap_or_default(),
+            sha256: sha256.map(|pin| pin.to_ascii_lowercase()),
+            settings: section.table("settings", mistakes),
+            spellings: section.rest(),
+            grants: granted,
+            limits: limit,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+        Config::parse(Some(Path::new("vestibule.toml")), text, Environment::fixed(environment))
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn one_line_is_enough_and_the_rest_has_defaults() {
+        let config = parse("auth.strategy = 'none'", &[]).unwrap();
+        assert_eq!(config.server.listen.to_string(), "127.0.0.1:3000");
+        assert_eq!(config.database.url, "sqlite://vestibule.db");
+        assert_eq!(config.auth.limits.memory, 32 << 20);
+    }
+
+    #[test]
+    fn every_mistake_is_named_with_its_line_and_its_mend() {
+        let error = parse(
+            "[server]\nlisten = 'nowhere'\nlisten_on = 1\n[auth]\nstrategy = 'none'\n\
+             [auth.limits]\ncpu = 'soon'\nmemory = '1 parsec'\n[databse]\nurl = ''\n",
+            &[],
+        )
+        .unwrap_err();
+        assert_eq!(
+            error,
+            "vestibule.toml:2: [server] listen: invalid socket address syntax\n\
+             vestibule.toml:3: [server] listen_on: unknown key, did you mean \"listen\"?\n\
+             vestibule.toml:8: [auth.limits] memory: \"1 parsec\" is no size, write one such as \"32MiB\"\n\
+             vestibule.toml:7: [auth.limits] cpu: \"soon\" is no time, write one such as \"25ms\" or \"10s\"\n\
+             vestibule.toml:9: [databse]: unknown section, did you mean \"database\"?"
+        );
+    }
+
+    #[test]
+    fn broken_toml_is_named_with_its_line() {
+        let error = parse("[auth]\nstrategy = none\n", &[]).unwrap_err();
+        assert!(error.starts_with("vestibule.toml:2: "), "{error}");
+    }
+
+    #[test]
+    fn the_environment_has_the_last_word() {
+        let config = parse(
+            "[server]\nlisten = '127.0.0.1:1'\n[auth]\nstrategy = 'none'",
+            &[
+                ("VESTIBULE_SERVER_LISTEN", "127.0.0.1:2"),
+                ("VESTIBULE_SERVER_ALLOW_OPEN", "true"),
+                ("VESTIBULE_AUTH_LIMITS_CONCURRENCY", "7"),
+                ("VESTIBULE_AUTH_GRANTS_HTTP", "https://a.example, https://b.example"),
+            ],
+        )
+        .unwrap();
+        assert_eq!(config.server.listen.to_string(), "127.0.0.1:2");
+        assert!(config.server.allow_open);
+        assert_eq!(config.auth.limits.concurrency.get(), 7);
+        assert_eq!(config.auth.grants.http, ["https://a.example", "https://b.example"]);
+    }
+
+    #[test]
+    fn a_bad_variable_is_named() {
+        let error =
+            parse("auth.strategy = 'none'", &[("VESTIBULE_SERVER_LISTEN", "x")]).unwrap_err();
+        assert_eq!(
+            error,
+            "environment variable VESTIBULE_SERVER_LISTEN: invalid socket address syntax"
+        );
+    }
+
+    #[test]
+    fn everything_can_come_from_the_environment() {
+        let config = parse("", &[("VESTIBULE_AUTH_STRATEGY", "none")]).unwrap();
+        assert_eq!(config.auth.strategy, "none");
+        let config = parse("", &[("OPENHANDS_AUTH_MODE", "su")]).unwrap();
+        assert_eq!(config.auth.strategy, "su");
+    }
+
+    #[test]
+    fn debug_shows_no_setting() {
+        let config = parse(
+            "[auth]\nstrategy = 'x'\nallowed = 'hush'\n[auth.settings]\nsecret = 'hush'",
+            &[],
+        );
+        let shown = format!("{:?}", config.unwrap());
+        assert!(shown.contains("allowed") && !shown.contains("hush"), "{shown}");
+    }
+}

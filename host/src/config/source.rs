@@ -1,0 +1,239 @@
+//! Where configuration comes from, and how its mistakes are told.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde::de::DeserializeOwned;
+use toml::{
+    Spanned, Table, Value,
+    de::{DeTable, DeValue},
+};
+
+/// The variables that configuration may come from.
+#[derive(Clone, Debug, Default)]
+pub enum Environment {
+    /// Those of this process.
+    #[default]
+    Process,
+    /// These and no others, for tests and embedders.
+    Fixed(Arc<BTreeMap<String, String>>),
+}
+
+impl Environment {
+    /// These variables and no others.
+    #[must_use]
+    pub fn fixed(variables: &[(&str, &str)]) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self::Fixed(Arc::new(variables.iter().map(owned).collect()))
+    }
+
+    /// A variable's value; an empty one counts as absent.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<String> {
+        let value = match self {
+            #[expect(clippy::disallowed_methods, reason = "configuration is what may ask")]
+            Self::Process => std::env::var(name).ok(),
+            Self::Fixed(variables) => variables.get(name).cloned(),
+        };
+        value.filter(|value| !value.is_empty())
+    }
+}
+
+/// A configuration file with the places of its keys, and the environment.
+#[derive(Clone, Debug)]
+pub struct Source {
+    path: Option<PathBuf>,
+    /// The line of every key, by its full path.
+    lines: Arc<BTreeMap<Vec<String>, usize>>,
+    table: Arc<Hidden>,
+    /// The variables that complete the file.
+    pub environment: Environment,
+}
+
+/// The file's values, some of which are secrets.
+struct Hidden(Table);
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}
+
+impl Source {
+    pub(super) fn parse(
+        path: Option<&Path>,
+        text: &str,
+        environment: Environment,
+    ) -> Result<Self, String> {
+        let name =
+            path.map_or_else(|| "configuration".to_owned(), |path| path.display().to_string());
+        let broken = |error: toml::de::Error| {
+            let line = error.span().map_or(1, |span| line_at(text, span.start));
+            format!("{name}:{line}: {}", error.message())
+        };
+        let spanned = DeTable::parse(text).map_err(broken)?;
+        let table = text.parse::<Table>().map_err(broken)?;
+        let mut lines = BTreeMap::new();
+        note_lines(text, spanned.get_ref(), &mut Vec::new(), &mut lines);
+        Ok(Self {
+            path: path.map(Path::to_owned),
+            lines: Arc::new(lines),
+            table: Arc::new(Hidden(table)),
+            environment,
+        })
+    }
+
+    pub(super) fn root(&self) -> Section<'_> {
+        Section { source: self, path: Vec::new(), table: self.table.0.clone(), known: Vec::new() }
+    }
+
+    /// Tells a mistake with the file, line and key where it was made.
+    #[must_use]
+    pub fn mistake(&self, key: &[&str], what: &str) -> String {
+        format!("{}: {what}", self.place(key))
+    }
+
+    /// Where a key stands.
+    pub(crate) fn place(&self, key: &[&str]) -> String {
+        let owned: Vec<String> = key.iter().map(|part| (*part).to_owned()).collect();
+        let name = match key {
+            [] => String::new(),
+            [section] => format!("[{section}]"),
+            [sections @ .., key] => format!("[{}] {key}", sections.join(".")),
+        };
+        match (&self.path, self.lines.get(&owned)) {
+            (Some(path), Some(line)) => format!("{}:{line}: {name}", path.display()),
+            (Some(path), None) => format!("{}: {name}", path.display()),
+            (None, _) => name,
+        }
+    }
+}
+
+fn note_lines(
+    text: &str,
+    table: &DeTable<'_>,
+    path: &mut Vec<String>,
+    lines: &mut BTreeMap<Vec<String>, usize>,
+) {
+    for (key, value) in table {
+        path.push(key.get_ref().to_string());
+        lines.insert(path.clone(), line_at(text, key.span().start));
+        if let DeValue::Table(inner) = Spanned::get_ref(value) {
+            note_lines(text, inner, path, lines);
+        }
+        path.pop();
+    }
+}
+
+fn line_at(text: &str, offset: usize) -> usize {
+    text.as_bytes()[..offset.min(text.len())].iter().filter(|&&byte| byte == b'\n').count() + 1
+}
+
+/// One section while it is being read: what is taken out is known, what is left
+/// at the end is a mistake.
+pub(super) struct Section<'a> {
+    source: &'a Source,
+    path: Vec<&'static str>,
+    table: Table,
+    known: Vec<&'static str>,
+}
+
+impl<'a> Section<'a> {
+    /// Takes a section out.
+    pub(super) fn section(&mut self, name: &'static str, mistakes: &mut Vec<String>) -> Self {
+        let table = self.table(name, mistakes);
+        let mut path = self.path.clone();
+        path.push(name);
+        Section { source: self.source, path, table, known: Vec::new() }
+    }
+
+    /// Takes a table out without reading it.
+    pub(super) fn table(&mut self, name: &'static str, mistakes: &mut Vec<String>) -> Table {
+        self.known.push(name);
+        match self.table.remove(name) {
+            None => Table::new(),
+            Some(Value::Table(table)) => table,
+            Some(_) => {
+                let mut key = self.path.clone();
+                key.push(name);
+                mistakes.push(self.source.mistake(&key, "this is a section, not a value"));
+                Table::new()
+            }
+        }
+    }
+
+    /// Takes a value out, the environment's before the file's.
+    pub(super) fn take<T: DeserializeOwned>(
+        &mut self,
+        name: &'static str,
+        mistakes: &mut Vec<String>,
+    ) -> Option<T> {
+        self.known.push(name);
+        let in_file = self.table.remove(name);
+        let mut key = self.path.clone();
+        key.push(name);
+        let variable = format!("VESTIBULE_{}", key.join("_").to_ascii_uppercase());
+        if let Some(text) = self.source.environment.get(&variable) {
+            return from_text(&text)
+                .map_err(|error| {
+                    mistakes.push(format!("environment variable {variable}: {}", told(&error)));
+                })
+                .ok();
+        }
+        in_file?
+            .try_into()
+            .map_err(|error| mistakes.push(self.source.mistake(&key, &told(&error))))
+            .ok()
+    }
+
+    /// Everything that was not taken out.
+    pub(super) fn rest(self) -> Table {
+        self.table
+    }
+
+    /// Reports everything that was not taken out.
+    pub(super) fn finish(self, mistakes: &mut Vec<String>) {
+        let kind = if self.path.is_empty() { "section" } else { "key" };
+        for name in self.table.keys() {
+            let mut key = self.path.clone();
+            key.push(name);
+            let hint = did_you_mean(name, self.known.iter().copied());
+            mistakes.push(self.source.mistake(&key, &format!("unknown {kind}{hint}")));
+        }
+    }
+}
+
+/// A value from a variable: as it stands, as a TOML value, or as a list between
+/// commas.
+fn from_text<T: DeserializeOwned>(text: &str) -> Result<T, toml::de::Error> {
+    let as_it_stands = T::deserialize(Value::String(text.to_owned()));
+    as_it_stands.or_else(|error| {
+        let as_toml = format!("value = {text}")
+            .parse::<Table>()
+            .ok()
+            .and_then(|mut table| table.remove("value"))
+            .and_then(|value| value.try_into().ok());
+        let as_list = || {
+            let items = text.split(',').map(|item| Value::String(item.trim().to_owned()));
+            Value::Array(items.collect()).try_into().ok()
+        };
+        as_toml.or_else(as_list).ok_or(error)
+    })
+}
+
+fn told(error: &toml::de::Error) -> String {
+    error.message().trim().replace('\n', " ")
+}
+
+/// A hint at the name that is closest, where one is close.
+pub(crate) fn did_you_mean<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    known
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, candidate)| format!(", did you mean {candidate:?}?"))
+        .unwrap_or_default()
+}

@@ -1,0 +1,125 @@
+//! The path of every request: one call of `authenticate`, with or without a
+//! fiber.
+
+use std::mem;
+
+use wasmtime::{Store, component::TypedFunc};
+
+use super::{
+    limits, output,
+    profile::{Step, Watch},
+    strategy::{Answer, Call, CallError, Decision, Lane, Strategy, leave},
+};
+use crate::{
+    bindings::vestibule::auth::types as wit,
+    capability::secrets::Secret,
+    identity::{Credential, Request, Scheme},
+};
+
+/// What the component answered, not looked at yet.
+type Raw = Result<wit::Decision, wit::Error>;
+
+/// The one export that a request needs. The generated `instantiate` would look
+/// up every export of the world, and compare all of its types, at each call.
+type Authenticate<'a> = TypedFunc<(&'a wit::Request<'a>,), (Raw,)>;
+
+impl Strategy {
+    /// Decides who sent a request.
+    pub async fn authenticate(&self, request: Request<'_>) -> Answer<Decision> {
+        self.authenticate_watched(request, &mut ()).await
+    }
+
+    /// Decides who sent a request, and tells `watch` of every step.
+    pub(super) async fn authenticate_watched(
+        &self,
+        request: Request<'_>,
+        watch: &mut impl Watch,
+    ) -> Answer<Decision> {
+        let presented = !matches!(request.credential, Credential::Absent);
+        let (lane, permit) = self.enter()?;
+        let mut store = self.store(lane, request.id);
+        watch.passed(Step::Store);
+        let answer = if lane.waits {
+            self.authenticate_on_a_fiber(lane, &mut store, request, watch).await
+        } else {
+            self.authenticate_directly(lane, &mut store, request, watch)
+        };
+        watch.passed(Step::Call);
+        leave(store, permit);
+        watch.passed(Step::Drop);
+        Ok(match answer? {
+            Ok(decision) => {
+                Ok(output::decision(decision, self.description.local_owner, presented)?)
+            }
+            Err(error) => Err(output::refusal(error)),
+        })
+    }
+
+    fn authenticate_directly(
+        &self,
+        lane: &Lane,
+        store: &mut Store<Call>,
+        mut request: Request<'_>,
+        watch: &mut impl Watch,
+    ) -> Result<Raw, CallError> {
+        let headers = mem::take(&mut request.headers);
+        store.epoch_deadline_callback(limits::go_on);
+        let answer = (|| {
+            let request = lower(store, request, &headers)?;
+            let instance = lane.pre.instance_pre().instantiate(&mut *store)?;
+            let authenticate: Authenticate<'_> =
+                instance.get_typed_func(&mut *store, &lane.authenticate)?;
+            watch.passed(Step::Instantiate);
+            Ok(authenticate.call(&mut *store, (&request,))?.0)
+        })();
+        answer.map_err(|error| self.classify(store, &error))
+    }
+
+    async fn authenticate_on_a_fiber(
+        &self,
+        lane: &Lane,
+        store: &mut Store<Call>,
+        mut request: Request<'_>,
+        watch: &mut impl Watch,
+    ) -> Result<Raw, CallError> {
+        let headers = mem::take(&mut request.headers);
+        let request =
+            lower(store, request, &headers).map_err(|error| self.classify(store, &error))?;
+        self.within_wall(store, async |store| {
+            let instance = lane.pre.instance_pre().instantiate_async(&mut *store).await?;
+            let authenticate: Authenticate<'_> =
+                instance.get_typed_func(&mut *store, &lane.authenticate)?;
+            watch.passed(Step::Instantiate);
+            Ok(authenticate.call_async(store, (&request,)).await?.0)
+        })
+        .await
+    }
+}
+
+/// A request as the contract has it. Nothing is copied.
+fn lower<'a>(
+    store: &mut Store<Call>,
+    request: Request<'a>,
+    headers: &'a [Option<&'a str>],
+) -> wasmtime::Result<wit::Request<'a>> {
+    let credential = match request.credential {
+        Credential::Absent => wit::Credential::Absent,
+        Credential::Bearer(token) => {
+            let table = &mut store.data_mut().context.table;
+            wit::Credential::Bearer(table.push(Secret::new(token))?)
+        }
+    };
+    Ok(wit::Request {
+        method: output::lower_method(request.method),
+        scheme: match request.scheme {
+            Scheme::Http => wit::Scheme::Http,
+            Scheme::Https => wit::Scheme::Https,
+        },
+        host: request.host,
+        path: request.path,
+        query: request.query,
+        client_address: request.client_address.map(output::lower_address),
+        credential,
+        headers,
+    })
+}

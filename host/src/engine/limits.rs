@@ -1,0 +1,148 @@
+//! What one call may use, and the meter that watches it.
+
+use std::{num::NonZeroUsize, time::Duration};
+
+use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
+
+use super::{TICK, strategy::Call};
+
+/// The most table elements over all tables of a call.
+const MAX_TABLE_ELEMENTS: usize = 100_000;
+
+/// The most bytes that cross from the component to the host in one go; more is
+/// refused before the host allocates it.
+pub(super) const MAX_CROSSING_BYTES: usize = 2 << 20;
+
+/// Limits as the engine keeps them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Bytes of linear memory, summed over all memories of a call.
+    pub(super) memory: usize,
+    /// Time in the component itself.
+    pub(super) cpu: Duration,
+    /// Time from the start of a call to its end.
+    pub(super) wall: Duration,
+    /// Calls at once.
+    pub(super) concurrency: NonZeroUsize,
+}
+
+impl Limits {
+    /// The CPU budget in ticks, at least one, and one more because the first
+    /// can end at any moment.
+    pub(super) fn ticks(&self) -> u32 {
+        let ticks = self.cpu.as_micros().div_ceil(TICK.as_micros()).max(1) + 1;
+        u32::try_from(ticks).unwrap_or(u32::MAX)
+    }
+}
+
+/// Counts what one call uses.
+///
+/// CPU time is counted in ticks that end while the component runs. A thread
+/// that the system suspends for long loses one tick, not many, and waiting in
+/// the host costs nothing.
+pub(super) struct Meter {
+    memory_left: usize,
+    elements_left: usize,
+    ticks_left: u32,
+    /// Growth was refused, so that a failure that follows has this reason.
+    pub(super) memory_refused: bool,
+}
+
+impl Meter {
+    pub(super) fn new(memory: usize, ticks: u32) -> Self {
+        Self {
+            memory_left: memory,
+            elements_left: MAX_TABLE_ELEMENTS,
+            ticks_left: ticks,
+            memory_refused: false,
+        }
+    }
+
+    /// Takes one tick; `false` when none is left.
+    fn tick(&mut self) -> bool {
+        self.ticks_left = self.ticks_left.saturating_sub(1);
+        self.ticks_left > 0
+    }
+}
+
+impl ResourceLimiter for Meter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        match self.memory_left.checked_sub(desired.saturating_sub(current)) {
+            Some(left) => {
+                self.memory_left = left;
+                Ok(true)
+            }
+            None => {
+                self.memory_refused = true;
+                Ok(false)
+            }
+        }
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        match self.elements_left.checked_sub(desired.saturating_sub(current)) {
+            Some(left) => {
+                self.elements_left = left;
+                Ok(true)
+            }
+            None => {
+                self.memory_refused = true;
+                Ok(false)
+            }
+        }
+    }
+}
+
+/// At the end of a tick, for calls without a fiber.
+pub(super) fn go_on(mut store: StoreContextMut<'_, Call>) -> wasmtime::Result<UpdateDeadline> {
+    Ok(if store.data_mut().meter.tick() {
+        UpdateDeadline::Continue(1)
+    } else {
+        UpdateDeadline::Interrupt
+    })
+}
+
+/// At the end of a tick, for calls on a fiber: other tasks get their turn.
+pub(super) fn give_way(mut store: StoreContextMut<'_, Call>) -> wasmtime::Result<UpdateDeadline> {
+    Ok(if store.data_mut().meter.tick() {
+        // Not a plain yield, which the runtime would resume at once from its
+        // slot for the task that woke last.
+        UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))
+    } else {
+        UpdateDeadline::Interrupt
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_counted_over_all_memories() {
+        let mut meter = Meter::new(3 << 16, 1);
+        assert!(meter.memory_growing(0, 2 << 16, None).unwrap());
+        assert!(meter.memory_growing(0, 1 << 16, None).unwrap());
+        assert!(!meter.memory_refused);
+        assert!(!meter.memory_growing(1 << 16, 2 << 16, None).unwrap());
+        assert!(meter.memory_refused);
+    }
+
+    #[test]
+    fn the_budget_is_never_shorter_than_it_says() {
+        let limits =
+            |cpu| Limits { memory: 0, cpu, wall: Duration::MAX, concurrency: NonZeroUsize::MIN };
+        assert_eq!(limits(Duration::ZERO).ticks(), 2);
+        assert_eq!(limits(TICK * 10).ticks(), 11);
+        assert_eq!(limits(TICK * 10 + Duration::from_micros(1)).ticks(), 12);
+    }
+}

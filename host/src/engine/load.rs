@@ -1,0 +1,332 @@
+//! From a file to a strategy that can be called: the load pipeline.
+//!
+//! Read once, digest and pin, compile off the async threads, imports and exports
+//! against the contract, `describe`, imports against grants, settings against
+//! the description, a trial instance on every shard, `check-settings`. Whatever
+//! fails says at which step, and changes nothing of what is running.
+
+mod contract;
+mod error;
+mod file;
+mod grants;
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
+
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+use wasmtime::{
+    Trap,
+    component::{Component, Linker},
+};
+
+pub use self::{contract::Import, error::LoadError};
+use super::{
+    Engine, MAX_MEMORY_BYTES,
+    description::Description,
+    limits::{self, Limits},
+    settings,
+    strategy::{Call, CallError, Lane, Strategy, classify, new_store},
+};
+use crate::{
+    bindings,
+    capability::{self, Context, Granted, secrets::FingerprintKey},
+    clock::Clock,
+    config::{self, Config, Grants},
+    identity::RequestId,
+};
+
+/// The largest component file that is read.
+pub const MAX_FILE_BYTES: u64 = 16 << 20;
+
+/// What a component is, found out without granting it anything.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Inspection {
+    /// The SHA-256 of the file, in hexadecimal digits.
+    pub digest: String,
+    /// The size of the file in bytes.
+    pub bytes: usize,
+    /// The contract that it is built for.
+    pub contract: String,
+    /// What it imports.
+    pub imports: Vec<Import>,
+    /// Its memories together, at the start, in bytes.
+    pub initial_memory: u64,
+    /// What it says of itself.
+    pub description: Description,
+}
+
+/// A component on every shard that was asked for.
+struct Compiled {
+    digest: String,
+    bytes: usize,
+    components: Vec<Component>,
+    contract: contract::Contract,
+    initial_memory: u64,
+}
+
+impl Compiled {
+    /// Asks the component for its description, with nothing granted.
+    async fn describe(
+        &self,
+        limits: &Limits,
+        fingerprints: FingerprintKey,
+    ) -> Result<Description, LoadError> {
+        let limit = limits.memory as u64;
+        if self.initial_memory > limit {
+            return Err(LoadError::InitialMemory { needs: self.initial_memory, limit });
+        }
+        let component = &self.components[0];
+        let engine = component.engine();
+        let mut linker = Linker::<Call>::new(engine);
+        // Everything is linked and nothing granted: each call that needs a grant is
+        // answered with `not-granted`.
+        capability::link(&mut linker, |_| true, |call| &mut call.context)
+            .map_err(LoadError::Host)?;
+        let pre = linker.instantiate_pre(component).map_err(LoadError::WrongType)?;
+        let pre = bindings::StrategyPre::new(pre).map_err(LoadError::WrongType)?;
+        let granted = Granted {
+            strategy: "(loading)".to_owned(),
+            settings: "{}".to_owned(),
+            secrets: BTreeMap::new(),
+            clock: Clock::System,
+            fingerprints,
+        };
+        let context = Context::new(Arc::new(granted), RequestId::new(0));
+        let mut store = new_store(engine, limits, context);
+        store.epoch_deadline_callback(limits::give_way);
+        let late = |_| LoadError::Describe(CallError::WallBudget(limits.wall));
+        let instance = tokio::time::timeout(limits.wall, pre.instantiate_async(&mut store))
+            .await
+            .map_err(late)?
+            // The types of exports are compared as an instance is made; whatever
+            // else fails there is a trap.
+            .map_err(|error| match error.downcast_ref::<Trap>() {
+                Some(_) => LoadError::Describe(classify(limits, store.data(), &error)),
+                None => LoadError::WrongType(error),
+            })?;
+        let describing = instance.vestibule_auth_plugin().call_describe(&mut store);
+        let described = tokio::time::timeout(limits.wall, describing)
+            .await
+            .map_err(late)?
+            .map_err(|error| LoadError::Describe(classify(limits, store.data(), &error)))?;
+        Description::from_component(described).map_err(LoadError::Description)
+    }
+}
+
+impl Engine {
+    /// Takes a component through the whole pipeline.
+    pub async fn load(
+        &self,
+        path: &Path,
+        config: &Config,
+        clock: Clock,
+    ) -> Result<Strategy, LoadError> {
+        let limits = self.limits(&config.auth.limits);
+        let pin = config.auth.sha256.clone();
+        let compiled = self.compile(path, pin, self.shards.len()).await?;
+        let description = match compiled.describe(&limits, self.fingerprints.clone()).await {
+            Ok(description) => description,
+            // Without a description, the values to propose are missing; what is
+            // to be granted is known all the same.
+            Err(error @ LoadError::Describe(_)) => {
+                grants::check(&compiled.contract, None, config)?;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        };
+        grants::check(&compiled.contract, Some(&description), config)?;
+        let settings = settings::resolve(&description.settings, &config.auth, &config.source)?;
+        let (calls, shards) = (limits.concurrency.get(), self.shards.len());
+        let plain = serde_json::Value::Object(settings.plain).to_string();
+        let lanes = compiled
+            .components
+            .iter()
+            .enumerate()
+            .map(|(shard, component)| {
+                let permits = calls / shards + usize::from(shard < calls % shards);
+                // Each shard has its own, so that no two threads count
+                // references to the same thing at every call.
+                let granted = Granted {
+                    strategy: description.name.clone(),
+                    settings: plain.clone(),
+                    secrets: settings.secrets.clone(),
+                    clock: clock.clone(),
+                    fingerprints: self.fingerprints.clone(),
+                };
+                lane(component, &config.auth.grants, compiled.contract.waits, granted, permits)
+            })
+            .collect::<Result<_, _>>()?;
+        let strategy = Strategy { description, digest: compiled.digest, limits, lanes };
+        strategy.trial().await.map_err(LoadError::Trial)?;
+        strategy
+            .check_settings()
+            .await
+            .map_err(LoadError::CheckSettings)?
+            .map_err(|what| LoadError::Refused(super::output::cut(what)))?;
+        Ok(strategy)
+    }
+
+    /// Finds out what a component is.
+    pub async fn inspect(&self, path: &Path) -> Result<Inspection, LoadError> {
+        let compiled = self.compile(path, None, 1).await?;
+        let limits = self.limits(&config::Limits::default());
+        let description = compiled.describe(&limits, self.fingerprints.clone()).await?;
+        Ok(Inspection {
+            digest: compiled.digest,
+            bytes: compiled.bytes,
+            contract: compiled.contract.package,
+            imports: compiled.contract.imports,
+            initial_memory: compiled.initial_memory,
+            description,
+        })
+    }
+
+    /// The component that `[auth] strategy` names: a path, a file of that name
+    /// in the plugins folder, or the one there that answers to the name.
+    pub async fn find(&self, config: &Config) -> Result<PathBuf, LoadError> {
+        let (name, dir) = (config.auth.strategy.as_str(), &config.plugins.dir);
+        if name.contains('/') {
+            return Ok(PathBuf::from(name));
+        }
+        if Path::new(name).extension().is_some_and(|extension| extension == "wasm") {
+            return Ok(dir.join(name));
+        }
+        let file = dir.join(format!("{name}.wasm"));
+        if file.exists() {
+            return Ok(file);
+        }
+        let mut names = Vec::new();
+        for file in file::components_in(dir).map_err(|error| {
+            LoadError::NotFound(format!(
+                "{}: the plugins folder cannot be read: {error}; set [plugins] dir",
+                dir.display()
+            ))
+        })? {
+            match self.inspect(&file).await {
+                Ok(found) if found.description.answers_to(name) => return Ok(file),
+                Ok(found) => {
+                    names.push(found.description.name);
+                    names.extend(found.description.aliases);
+                }
+                Err(error) => tracing::warn!("passed over {}", error.at(&file)),
+            }
+        }
+        let hint = config::did_you_mean(name, names.iter().map(String::as_str));
+        let known = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+        Err(LoadError::NotFound(config.source.mistake(
+            &["auth", "strategy"],
+            &format!(
+                "no component in {} answers to {name:?}{hint}; there is {known}; \
+                 put {name}.wasm there or set [plugins] dir",
+                dir.display()
+            ),
+        )))
+    }
+
+    fn limits(&self, limits: &config::Limits) -> Limits {
+        Limits {
+            memory: limits.memory.min(MAX_MEMORY_BYTES),
+            cpu: limits.cpu,
+            wall: limits.wall,
+            // The pool has no more places than it was made with.
+            concurrency: limits.concurrency.min(self.concurrency),
+        }
+    }
+
+    /// Reads, digests and compiles a component for the first `shards` shards,
+    /// and checks its type against the contract.
+    async fn compile(
+        &self,
+        path: &Path,
+        pin: Option<String>,
+        shards: usize,
+    ) -> Result<Compiled, LoadError> {
+        let engines = self.shards[..shards].to_vec();
+        let path = path.to_owned();
+        let compile = move || {
+            let bytes = file::read(&path)?;
+            let digest = hex(&Sha256::digest(&bytes));
+            if let Some(pinned) = pin
+                && pinned != digest
+            {
+                return Err(LoadError::DigestMismatch { found: digest, pinned });
+            }
+            file::check_kind(&bytes)?;
+            let components = compile_for_all(&engines, &bytes).map_err(LoadError::Compile)?;
+            let contract = contract::check(&components[0])?;
+            let initial_memory = initial_memory(&components[0]);
+            Ok(Compiled { digest, bytes: bytes.len(), components, contract, initial_memory })
+        };
+        tokio::task::spawn_blocking(compile)
+            .await
+            .map_err(|error| LoadError::Host(wasmtime::Error::msg(error)))?
+    }
+}
+
+/// Compiles for every shard at once, each on a thread of its own.
+fn compile_for_all(engines: &[wasmtime::Engine], bytes: &[u8]) -> wasmtime::Result<Vec<Component>> {
+    let compile = |engine: &wasmtime::Engine| -> wasmtime::Result<Component> {
+        let component = Component::from_binary(engine, bytes)?;
+        // Else the first call would pay for it.
+        component.initialize_copy_on_write_image()?;
+        Ok(component)
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> =
+            engines.iter().map(|engine| scope.spawn(|| compile(engine))).collect();
+        threads
+            .into_iter()
+            .map(|thread| {
+                thread.join().unwrap_or_else(|_| Err(wasmtime::Error::msg("the compiler panicked")))
+            })
+            .collect()
+    })
+}
+
+/// The memories that a component starts with, together, in bytes.
+fn initial_memory(component: &Component) -> u64 {
+    const PAGE: u64 = 64 << 10;
+    component.resources_required().map_or(u64::MAX, |needs| {
+        u64::from(needs.num_memories) * needs.max_initial_memory_size.unwrap_or(0) * PAGE
+    })
+}
+
+/// Links a component to what it is granted, on one shard.
+fn lane(
+    component: &Component,
+    grants: &Grants,
+    waits: bool,
+    granted: Granted,
+    permits: usize,
+) -> Result<Lane, LoadError> {
+    let engine = component.engine().clone();
+    let mut linker = Linker::<Call>::new(&engine);
+    capability::link(&mut linker, |key| !grants.under(key).is_empty(), |call| &mut call.context)
+        .map_err(LoadError::Host)?;
+    let pre = linker.instantiate_pre(component).map_err(LoadError::WrongType)?;
+    let authenticate = component
+        .get_export_index(None, "vestibule:auth/user-auth@0.1.0")
+        .and_then(|interface| component.get_export_index(Some(&interface), "authenticate"))
+        .ok_or_else(|| LoadError::MissingExport("authenticate".to_owned()))?;
+    Ok(Lane {
+        pre: bindings::StrategyPre::new(pre).map_err(LoadError::WrongType)?,
+        authenticate,
+        waits,
+        engine,
+        granted: Arc::new(granted),
+        permits: Semaphore::new(permits),
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

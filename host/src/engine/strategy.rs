@@ -1,0 +1,238 @@
+//! One generation of a strategy: a component with its grants, settings and
+//! limits, ready to be called.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use wasmtime::{Store, Trap, component::ComponentExportIndex};
+
+use super::{
+    description::Description,
+    limits::{self, Limits, MAX_CROSSING_BYTES, Meter},
+    output, shard_of_this_thread,
+};
+use crate::{
+    bindings,
+    capability::{Context, Granted, Violation},
+    identity::{Identity, Outcome, Refusal, RequestId, UserId},
+};
+
+/// Why a call gave no answer. A strategy's own refusal is not among these: it
+/// is a [`Refusal`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The component broke off, by a panic for instance.
+    #[error("the component trapped: {0}")]
+    Trap(String),
+    /// It used up its CPU budget.
+    #[error("the component used up its CPU budget of {0:?} ([auth.limits] cpu)")]
+    CpuBudget(Duration),
+    /// It took too long, waiting included.
+    #[error("the call took longer than {0:?} ([auth.limits] wall)")]
+    WallBudget(Duration),
+    /// It wanted more memory than it may have.
+    #[error("the component wanted more than {0} bytes of memory ([auth.limits] memory)")]
+    Memory(usize),
+    /// Too many calls are running.
+    #[error("{0} calls are running already ([auth.limits] concurrency)")]
+    Saturated(usize),
+    /// It answered, and the answer breaks the contract.
+    #[error("the component's answer breaks the contract: {0}")]
+    MalformedOutput(&'static str),
+}
+
+/// A strategy's answer to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Who is calling.
+    pub outcome: Outcome,
+}
+
+/// The state of one call.
+pub(super) struct Call {
+    pub(super) meter: Meter,
+    pub(super) context: Context,
+}
+
+/// A strategy on one shard.
+pub(super) struct Lane {
+    pub(super) engine: wasmtime::Engine,
+    pub(super) pre: bindings::StrategyPre<Call>,
+    /// Where the component exports `authenticate`.
+    pub(super) authenticate: ComponentExportIndex,
+    /// It imports something asynchronous, and so has to run on a fiber.
+    pub(super) waits: bool,
+    pub(super) granted: Arc<Granted>,
+    pub(super) permits: Semaphore,
+}
+
+/// A strategy, ready to be called.
+pub struct Strategy {
+    pub(super) description: Description,
+    pub(super) digest: String,
+    pub(super) limits: Limits,
+    pub(super) lanes: Box<[Lane]>,
+}
+
+impl fmt::Debug for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Strategy")
+            .field("name", &self.description.name)
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A strategy's own refusal inside, the engine's outside: only the outer one
+/// says that something is broken.
+pub(super) type Answer<T> = Result<Result<T, Refusal>, CallError>;
+
+impl Strategy {
+    /// What the strategy says of itself.
+    #[must_use]
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// The SHA-256 of the component file, in hexadecimal digits.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Establishes a user's identity with no request at hand.
+    pub async fn restore(
+        &self,
+        user: Option<&UserId>,
+        last_known: Option<&Identity>,
+        request: RequestId,
+    ) -> Answer<Identity> {
+        let (lane, permit) = self.enter()?;
+        let mut store = self.store(lane, request);
+        let user = user.map(UserId::as_str);
+        let lists = last_known.map(output::Lists::of);
+        let last_known = last_known
+            .zip(lists.as_ref())
+            .map(|(identity, lists)| output::lower_identity(identity, lists));
+        let answer = self
+            .within_wall(&mut store, async |store| {
+                let instance = lane.pre.instantiate_async(&mut *store).await?;
+                instance.vestibule_auth_user_auth().call_restore(store, user, last_known).await
+            })
+            .await;
+        leave(store, permit);
+        Ok(match answer? {
+            Ok(identity) => Ok(output::identity(identity, self.description.local_owner)?),
+            Err(error) => Err(output::refusal(error)),
+        })
+    }
+
+    /// Checks the operator's settings; the text of a refusal is for the operator.
+    pub(super) async fn check_settings(&self) -> Result<Result<(), String>, CallError> {
+        let (lane, permit) = self.enter()?;
+        let mut store = self.store(lane, RequestId::new(0));
+        let answer = self
+            .within_wall(&mut store, async |store| {
+                let instance = lane.pre.instantiate_async(&mut *store).await?;
+                instance.vestibule_auth_plugin().call_check_settings(store).await
+            })
+            .await;
+        leave(store, permit);
+        answer
+    }
+
+    /// Instantiates the component once on every shard.
+    pub(super) async fn trial(&self) -> Result<(), CallError> {
+        for lane in &self.lanes {
+            let mut store = self.store(lane, RequestId::new(0));
+            self.within_wall(&mut store, async |store| {
+                lane.pre.instantiate_async(store).await.map(drop)
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// A place to run a call, on this thread's shard where one is free there.
+    pub(super) fn enter(&self) -> Result<(&Lane, SemaphorePermit<'_>), CallError> {
+        let mine = shard_of_this_thread(self.lanes.len());
+        let (before, after) = self.lanes.split_at(mine);
+        after
+            .iter()
+            .chain(before)
+            .find_map(|lane| Some((lane, lane.permits.try_acquire().ok()?)))
+            .ok_or(CallError::Saturated(self.limits.concurrency.get()))
+    }
+
+    /// The only place that makes a store for a call.
+    pub(super) fn store(&self, lane: &Lane, request: RequestId) -> Store<Call> {
+        new_store(&lane.engine, &self.limits, Context::new(Arc::clone(&lane.granted), request))
+    }
+
+    /// Runs a call on a fiber, for as long as it may take.
+    pub(super) async fn within_wall<T>(
+        &self,
+        store: &mut Store<Call>,
+        call: impl AsyncFnOnce(&mut Store<Call>) -> wasmtime::Result<T>,
+    ) -> Result<T, CallError> {
+        store.epoch_deadline_callback(limits::give_way);
+        match tokio::time::timeout(self.limits.wall, call(store)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(self.classify(store, &error)),
+            Err(_) => Err(CallError::WallBudget(self.limits.wall)),
+        }
+    }
+
+    pub(super) fn classify(&self, store: &Store<Call>, error: &wasmtime::Error) -> CallError {
+        classify(&self.limits, store.data(), error)
+    }
+}
+
+/// Makes a store with every limit armed before anything runs in it.
+pub(super) fn new_store(
+    engine: &wasmtime::Engine,
+    limits: &Limits,
+    context: Context,
+) -> Store<Call> {
+    let meter = Meter::new(limits.memory, limits.ticks());
+    let mut store = Store::new(engine, Call { meter, context });
+    store.limiter(|call| &mut call.meter);
+    store.set_epoch_deadline(1);
+    store.set_hostcall_fuel(MAX_CROSSING_BYTES);
+    store
+}
+
+/// Ends a call: what it left in memory goes before its place is free again.
+pub(super) fn leave(store: Store<Call>, permit: SemaphorePermit<'_>) {
+    let context = &store.data().context;
+    if context.log.dropped > 0 {
+        tracing::warn!(
+            strategy.name = context.granted.strategy,
+            request.id = %context.request,
+            lines = context.log.dropped,
+            "the strategy wrote more than its share of the log, lines were dropped"
+        );
+    }
+    drop(store);
+    drop(permit);
+}
+
+/// What an error means. Never by its text.
+pub(super) fn classify(limits: &Limits, call: &Call, error: &wasmtime::Error) -> CallError {
+    if error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_some() {
+        return CallError::Saturated(limits.concurrency.get());
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) => CallError::CpuBudget(limits.cpu),
+        Some(_) if call.meter.memory_refused => CallError::Memory(limits.memory),
+        Some(trap) => CallError::Trap(trap.to_string()),
+        None if is_violation(error) => CallError::Trap(error.to_string()),
+        None => CallError::MalformedOutput("it is too large, or not of the type it should have"),
+    }
+}
+
+/// Whether the component misused a capability, an unknown handle included.
+fn is_violation(error: &wasmtime::Error) -> bool {
+    error.downcast_ref::<Violation>().is_some()
+        || error.downcast_ref::<wasmtime::component::ResourceTableError>().is_some()
+}

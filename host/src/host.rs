@@ -1,0 +1,153 @@
+//! Everything that one running Vestibule shares: the strategy that serves, the
+//! database and the configuration.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use crate::{
+    clock::Clock,
+    config::Config,
+    engine::{Engine, EngineError, EngineOptions, LoadError, Registry, Strategy},
+    store::{Store, StoreError},
+};
+
+/// Vestibule cannot start. Every text is one line that names the thing and the
+/// mend, lines of configuration to add apart.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The engine cannot be set up.
+    #[error("{0}: {source}", source = std::error::Error::source(.0).map(ToString::to_string).unwrap_or_default())]
+    Engine(#[from] EngineError),
+    /// The strategy cannot be loaded.
+    #[error("{}", .source.at(.path))]
+    Load {
+        /// The component file.
+        path: PathBuf,
+        /// At which step and why.
+        source: LoadError,
+    },
+    /// The database cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A strategy that lets everybody in would listen to the network.
+    #[error(
+        "[server] listen is {listen} and the strategy {strategy:?} lets everybody in; listen on \
+         127.0.0.1, choose a strategy with log-in, or set allow_open = true in [server] where \
+         something in front keeps strangers out"
+    )]
+    Open {
+        /// The address.
+        listen: std::net::SocketAddr,
+        /// The strategy's name.
+        strategy: String,
+    },
+}
+
+/// One running Vestibule. Clones share everything.
+#[derive(Clone)]
+pub struct Host {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: Config,
+    clock: Clock,
+    engine: Engine,
+    registry: Registry,
+    store: Store,
+    draining: AtomicBool,
+}
+
+impl Host {
+    /// Opens the database and loads the strategy that the configuration names.
+    pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
+        let engine = Engine::new(EngineOptions {
+            concurrency: config.auth.limits.concurrency,
+            ..EngineOptions::default()
+        })?;
+        let strategy = load(&engine, &config, clock.clone()).await?;
+        refuse_open_door(&config, &strategy)?;
+        let store = Store::open(&config.database.url).await?;
+        let registry = Registry::new(strategy);
+        let draining = AtomicBool::new(false);
+        Ok(Self { shared: Arc::new(Shared { config, clock, engine, registry, store, draining }) })
+    }
+
+    /// Everything that `start` does short of opening the database; for `check`.
+    pub async fn check(config: &Config) -> Result<Strategy, StartError> {
+        let engine = Engine::new(EngineOptions::default())?;
+        let strategy = load(&engine, config, Clock::System).await?;
+        refuse_open_door(config, &strategy)?;
+        Ok(strategy)
+    }
+
+    /// Loads another component in place of the one that serves. Should any step
+    /// fail, the one that serves goes on.
+    pub async fn replace(&self, path: &std::path::Path) -> Result<(), LoadError> {
+        let Shared { config, clock, engine, registry, .. } = &*self.shared;
+        registry.publish(engine.load(path, config, clock.clone()).await?);
+        Ok(())
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    /// The generations of the strategy.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.shared.registry
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    /// Says that no further request should come: `/readyz` answers 503.
+    pub fn drain(&self) {
+        self.shared.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether no further request should come.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.shared.draining.load(Ordering::Relaxed)
+    }
+}
+
+async fn load(engine: &Engine, config: &Config, clock: Clock) -> Result<Strategy, StartError> {
+    let named = PathBuf::from(&config.auth.strategy);
+    let path =
+        engine.find(config).await.map_err(|source| StartError::Load { path: named, source })?;
+    let strategy = engine
+        .load(&path, config, clock)
+        .await
+        .map_err(|source| StartError::Load { path: path.clone(), source })?;
+    tracing::info!(
+        strategy.name = strategy.description().name,
+        strategy.version = strategy.description().version,
+        plugin.digest = strategy.digest(),
+        plugin.file = %path.display(),
+        "the strategy is loaded"
+    );
+    Ok(strategy)
+}
+
+/// A strategy that lets everybody in stays on loopback unless the operator insists.
+fn refuse_open_door(config: &Config, strategy: &Strategy) -> Result<(), StartError> {
+    let listen = config.server.listen;
+    let open = strategy.description().local_owner && !listen.ip().is_loopback();
+    if open && !config.server.allow_open {
+        return Err(StartError::Open { listen, strategy: strategy.description().name.clone() });
+    }
+    Ok(())
+}

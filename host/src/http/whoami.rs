@@ -1,0 +1,41 @@
+//! `GET /auth/session`: who am I?
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+
+use super::Caller;
+use crate::{
+    host::Host,
+    identity::{Identity, Outcome},
+};
+
+/// What a caller learns about itself.
+#[derive(Debug, Serialize)]
+pub(super) struct Session {
+    /// Somebody is calling, and not just anybody.
+    authenticated: bool,
+    /// The caller is the local owner of a strategy without log-in.
+    local_owner: bool,
+    #[serde(flatten)]
+    identity: Identity,
+    strategy: String,
+}
+
+/// Nobody being logged in is an answer here, not an error.
+pub(super) async fn session(State(host): State<Host>, caller: Caller) -> Json<Session> {
+    let strategy = host.registry().current().description().name.clone();
+    Json(match caller.outcome {
+        Outcome::Anonymous => Session {
+            authenticated: false,
+            local_owner: false,
+            identity: Identity::default(),
+            strategy,
+        },
+        Outcome::Authenticated(identity) => Session {
+            authenticated: true,
+            local_owner: identity.user_id.is_none(),
+            identity,
+            strategy,
+        },
+    })
+}

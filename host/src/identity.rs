@@ -1,0 +1,220 @@
+//! Who is calling, in the host's own types.
+//!
+//! The engine turns what a component answers into these after it has checked
+//! every bound; nothing above the engine sees a generated type.
+
+use std::{fmt, net::IpAddr};
+
+use secrecy::SecretString;
+use serde::Serialize;
+
+/// The store's id of the local owner: the one user of a strategy without log-in.
+///
+/// A UUID because clients of the API expect ids of that form.
+pub const LOCAL_OWNER: &str = "00000000-0000-4000-8000-000000000001";
+
+/// The store's id of the local owner's organisation.
+pub const LOCAL_ORG: &str = "00000000-0000-4000-8000-000000000002";
+
+/// The names of the Git providers for which a strategy can hand out tokens.
+pub const PROVIDERS: [&str; 7] = [
+    "github",
+    "gitlab",
+    "bitbucket",
+    "bitbucket_data_center",
+    "forgejo",
+    "azure_devops",
+    "enterprise_sso",
+];
+
+/// An id is empty, too long or not printable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an id has 1 to {MAX_ID_BYTES} bytes and no control character")]
+pub struct InvalidId;
+
+/// The longest id that is accepted, in bytes.
+pub const MAX_ID_BYTES: usize = 255;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Takes an id as the identity provider gives it.
+            pub fn new(id: impl Into<String>) -> Result<Self, InvalidId> {
+                let id = id.into();
+                let printable = !id.chars().any(char::is_control);
+                if id.is_empty() || id.len() > MAX_ID_BYTES || !printable {
+                    return Err(InvalidId);
+                }
+                Ok(Self(id))
+            }
+
+            /// The id as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+id!(
+    /// A user's stable, opaque id.
+    UserId
+);
+id!(
+    /// An organisation's stable, opaque id.
+    OrgId
+);
+
+/// One further fact about a caller.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Claim {
+    /// What the fact is about.
+    pub name: String,
+    /// The fact.
+    pub value: String,
+}
+
+/// Who is calling.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Identity {
+    /// The user's id; `None` is the local owner.
+    pub user_id: Option<UserId>,
+    /// The organisation the user acts for.
+    pub org_id: Option<OrgId>,
+    /// A name to show to people.
+    pub display_name: Option<String>,
+    /// The user's e-mail address.
+    pub email: Option<String>,
+    /// Whether the identity provider vouches for `email`.
+    pub email_verified: bool,
+    /// Roles that the identity provider states.
+    pub roles: Vec<String>,
+    /// Further facts.
+    pub claims: Vec<Claim>,
+}
+
+/// What the caller presented.
+#[derive(Debug, Default)]
+pub enum Credential {
+    /// Nothing.
+    #[default]
+    Absent,
+    /// A bearer token that is not one of the host's own keys.
+    Bearer(SecretString),
+}
+
+/// The scheme by which the caller reached the public origin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plain HTTP.
+    #[default]
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+/// One request for a strategy to decide.
+///
+/// Borrowed from the HTTP request: nothing is copied on the way to the engine.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The method as sent.
+    pub method: &'a str,
+    /// The scheme.
+    pub scheme: Scheme,
+    /// The host in lower case, with its port when that is not the default one.
+    pub host: &'a str,
+    /// The path, undecoded.
+    pub path: &'a str,
+    /// The query without its `?`.
+    pub query: Option<&'a str>,
+    /// Where the request came from.
+    pub client_address: Option<IpAddr>,
+    /// What the caller presented.
+    pub credential: Credential,
+    /// The headers that the strategy's description asks for, in its order.
+    pub headers: Vec<Option<&'a str>>,
+    /// The request's id in logs.
+    pub id: RequestId,
+}
+
+/// The id by which one request is found in logs; 16 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct RequestId(u64);
+
+impl RequestId {
+    /// Takes any number that is unlikely to come twice.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What a strategy found out about the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nobody is logged in.
+    Anonymous,
+    /// This is who is calling.
+    Authenticated(Identity),
+}
+
+/// Why a strategy gives no answer; the text is for the log alone.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The presented credential is bad or over.
+    #[error("unauthenticated: {0}")]
+    Unauthenticated(String),
+    /// The caller is known and may not come in.
+    #[error("forbidden: {0}")]
+    Forbidden(String),
+    /// Something that the strategy needs does not answer now.
+    #[error("unavailable: {0}")]
+    Unavailable(String),
+    /// The strategy itself is at fault.
+    #[error("internal error of the strategy: {0}")]
+    Internal(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_bounded_and_printable() {
+        assert!(UserId::new("octocat").is_ok());
+        assert!(UserId::new("名前").is_ok());
+        for bad in ["", "a\nb", "a\u{7f}", &"x".repeat(MAX_ID_BYTES + 1)] {
+            assert_eq!(UserId::new(bad), Err(InvalidId), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn request_ids_have_sixteen_digits() {
+        assert_eq!(RequestId::new(0xa).to_string(), "000000000000000a");
+    }
+}

@@ -1,0 +1,21 @@
+//! Vestibule: the room every request passes before it reaches a server.
+//!
+//! This is the host. It defines what a *strategy* is (who is calling, and which
+//! Git-provider tokens do they hold?), runs it as a sandboxed component, and
+//! gives it only what the operator granted. What a strategy knows of any
+//! identity provider is in the strategy, never here.
+//!
+//! `ARCHITECTURE.md` is the map; the contract with strategies is in `wit/`.
+
+#![forbid(unsafe_code)]
+
+mod bindings;
+mod capability;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod engine;
+pub mod host;
+pub mod http;
+pub mod identity;
+pub mod store;

@@ -1,0 +1,5 @@
+//! The `vestibule` binary.
+
+fn main() -> std::process::ExitCode {
+    vestibule::cli::run()
+}

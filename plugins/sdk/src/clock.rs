@@ -1,0 +1,3 @@
+//! The time, always granted.
+
+pub use crate::bindings::vestibule::auth::clock::now;

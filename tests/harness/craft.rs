@@ -1,0 +1,72 @@
+//! Components that no compiler would make, for testing the loader and the
+//! limits.
+
+use std::path::Path;
+
+use anyhow::{Context as _, ensure};
+use wasm_encoder::{Component, ComponentSectionId, InstanceSection, RawSection, Section as _};
+use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
+use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve};
+
+use crate::workspace;
+
+/// A component with core modules added at its end, each instantiated along with
+/// the rest: whatever a module's start function does happens at instantiation.
+pub fn with_core_modules(component: &[u8], wat: &str, count: u32) -> anyhow::Result<Vec<u8>> {
+    let module = wat::parse_str(wat)?;
+    let first = core_modules(component)?;
+    let mut added = component.to_vec();
+    for index in first..first + count {
+        let core_module = ComponentSectionId::CoreModule as u8;
+        RawSection { id: core_module, data: &module }.append_to(&mut added);
+        let mut instances = InstanceSection::new();
+        instances.instantiate::<[_; 0], &str>(index, []);
+        let mut section = Component::new();
+        section.section(&instances);
+        added.extend_from_slice(&section.finish()[8..]);
+    }
+    Ok(added)
+}
+
+/// How many core modules stand at the top of a component.
+pub fn core_modules(component: &[u8]) -> anyhow::Result<u32> {
+    let mut rest = component.get(8..).context("no header")?;
+    let mut count = 0;
+    while let [id, after @ ..] = rest {
+        count += u32::from(*id == ComponentSectionId::CoreModule as u8);
+        let (mut size, mut shift, mut header) = (0_usize, 0, 0);
+        loop {
+            let byte = *after.get(header).context("a section ends early")?;
+            size |= usize::from(byte & 0x7f) << shift;
+            (shift, header) = (shift + 7, header + 1);
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        ensure!(after.len() >= header + size, "a section ends early");
+        rest = &after[header + size..];
+    }
+    Ok(count)
+}
+
+/// A component of the world `strategy` whose every function traps and which
+/// imports everything, after `edit` has changed the text of the contract.
+pub fn dummy(edit: impl Fn(&str, String) -> String) -> anyhow::Result<Vec<u8>> {
+    let folder = tempfile::tempdir()?;
+    for entry in std::fs::read_dir(workspace().join("wit"))? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).context("a file name")?;
+        let text = edit(name, std::fs::read_to_string(&path)?);
+        std::fs::write(folder.path().join(name), text)?;
+    }
+    encode(folder.path())
+}
+
+fn encode(wit: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_dir(wit)?;
+    let world = resolve.select_world(&[package], Some("strategy"))?;
+    let mut module = dummy_module(&resolve, world, ManglingAndAbi::Legacy(LiftLowerAbi::Sync));
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
+    ComponentEncoder::default().module(&module)?.validate(true).encode()
+}

@@ -1,0 +1,163 @@
+//! What the tests share: the real router with real components, and a caller.
+
+pub mod craft;
+pub mod logs;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use axum::body::Body;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+use vestibule::{
+    clock::Clock,
+    config::{Config, Environment},
+    host::{Host, StartError},
+    http::router,
+};
+
+/// When the tests take place: seconds since the Unix epoch.
+pub const NOW: u64 = 1_800_000_000;
+
+/// The root of the workspace.
+#[must_use]
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the workspace is there")
+}
+
+/// A component that `cargo xtask plugins` has built.
+#[must_use]
+pub fn component(name: &str) -> PathBuf {
+    ["plugins", "test-plugins"]
+        .iter()
+        .map(|folder| workspace().join("target").join(folder).join(format!("{name}.wasm")))
+        .find(|path| path.exists())
+        .unwrap_or_else(|| panic!("{name}.wasm is not built; run `cargo xtask plugins`"))
+}
+
+/// A running Vestibule without a socket.
+#[derive(Clone)]
+pub struct TestApp {
+    /// The host behind the router.
+    pub host: Host,
+    /// The time, which stands still until a test moves it.
+    pub clock: Clock,
+    router: axum::Router,
+    /// Lives as long as the app: database and components.
+    folder: Arc<TempDir>,
+}
+
+impl TestApp {
+    /// Starts Vestibule on a component with `toml` after the usual lines.
+    pub async fn start(name: &str, toml: &str) -> Self {
+        Self::try_start(name, toml, &[]).await.expect("the app starts")
+    }
+
+    /// Starts Vestibule, or says why it does not start.
+    pub async fn try_start(
+        name: &str,
+        toml: &str,
+        environment: &[(&str, &str)],
+    ) -> Result<Self, StartError> {
+        let folder = TempDir::new().expect("a temporary folder");
+        let text = format!(
+            "database.url = 'sqlite://{}/vestibule.db'\nauth.strategy = '{}'\n{toml}",
+            folder.path().display(),
+            component(name).display(),
+        );
+        let config = Config::parse(None, &text, Environment::fixed(environment))
+            .expect("the configuration is well formed");
+        let clock = Clock::fixed(NOW);
+        let host = Host::start(config, clock.clone()).await?;
+        let router = router(host.clone());
+        Ok(Self { host, clock, router, folder: Arc::new(folder) })
+    }
+
+    /// A folder that goes with the app.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Somebody who presents nothing.
+    #[must_use]
+    pub fn anonymous(&self) -> Caller {
+        Caller { app: self.clone(), headers: HeaderMap::new() }
+    }
+}
+
+/// Somebody who calls the app, as a value.
+#[derive(Clone)]
+pub struct Caller {
+    app: TestApp,
+    headers: HeaderMap,
+}
+
+impl Caller {
+    /// The same caller with one more header.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.append(name, value.parse().expect("a header value"));
+        self
+    }
+
+    /// Sends a `GET`.
+    pub async fn get(&self, path: &str) -> Reply {
+        self.send("GET", path).await
+    }
+
+    /// Sends a request without a body.
+    pub async fn send(&self, method: &str, path: &str) -> Reply {
+        let mut request =
+            Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
+        request.headers_mut().extend(self.headers.clone());
+        let response = self.app.router.clone().oneshot(request).await.expect("infallible");
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.expect("a whole body").to_bytes();
+        Reply {
+            status: parts.status,
+            headers: parts.headers,
+            body: String::from_utf8(body.to_vec()).expect("text"),
+        }
+    }
+}
+
+/// A whole response.
+#[derive(Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: String,
+}
+
+impl Reply {
+    /// The body as JSON.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    /// A header's value, or nothing.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("ASCII"))
+    }
+
+    /// Status and body on two lines, without what differs from run to run.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let mut body = self.json();
+        if let Some(id) = body.get_mut("request_id") {
+            *id = Value::from("…");
+        }
+        format!("{}\n{body}", self.status)
+    }
+}

@@ -1,0 +1,10 @@
+//! Vestibule through its front door.
+
+mod capabilities;
+mod command_line;
+mod contract;
+mod hostile_calls;
+mod hostile_files;
+mod house;
+mod settings;
+mod whoami;

@@ -1,0 +1,180 @@
+//! Guests: built for Wasm by a toolchain that is at hand, then made components.
+//!
+//! What ships goes to `target/plugins`, what only tests use to
+//! `target/test-plugins`. A file is rewritten only where its bytes changed, so
+//! that a host which watches the directory stays calm.
+
+mod component;
+mod toolchain;
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context as _, bail, ensure};
+use clap::Args;
+
+use crate::root::Root;
+use toolchain::{Choice, Toolchain};
+
+const TARGET: &str = "wasm32-unknown-unknown";
+const PROFILE: &str = "guest";
+
+/// A package that becomes a component.
+#[derive(Debug)]
+struct Guest {
+    name: &'static str,
+    package: &'static str,
+    directory: &'static str,
+}
+
+const SHIPPED: &str = "target/plugins";
+const TESTED: &str = "target/test-plugins";
+
+const GUESTS: &[Guest] = &[
+    Guest { name: "none", package: "vestibule-none", directory: SHIPPED },
+    Guest { name: "hello-strategy", package: "hello-strategy", directory: TESTED },
+    Guest { name: "session", package: "vestibule-session-guest", directory: TESTED },
+    Guest { name: "hostile", package: "vestibule-hostile", directory: TESTED },
+    Guest { name: "hostile-waiting", package: "vestibule-hostile-waiting", directory: TESTED },
+];
+
+/// Which guests to build, and with what.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Selection {
+    /// Where the compiler for Wasm comes from.
+    #[arg(long, value_enum, default_value_t, env = "VESTIBULE_GUEST_TOOLCHAIN")]
+    toolchain: Choice,
+
+    /// Guests to build; all where none is named.
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+}
+
+/// Builds guests and returns their component files, in the order of the list.
+pub(crate) fn build(root: &Root, selection: &Selection) -> anyhow::Result<Vec<PathBuf>> {
+    let guests = chosen(&selection.names)?;
+    let (toolchain, reason) = toolchain::choose(selection.toolchain)?;
+    println!("guest toolchain: {toolchain} ({reason})");
+
+    let started = Instant::now();
+    let modules = compile(root, toolchain, &guests)?;
+    println!("compiled in {:.1} s", started.elapsed().as_secs_f32());
+
+    guests.iter().map(|guest| assemble(root, &modules, guest)).collect()
+}
+
+fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Guest>> {
+    for name in names {
+        if !GUESTS.iter().any(|guest| guest.name == name) {
+            let known: Vec<_> = GUESTS.iter().map(|guest| guest.name).collect();
+            bail!("no guest is named `{name}`; there are {}", known.join(", "));
+        }
+    }
+    let wanted = |guest: &&Guest| names.is_empty() || names.iter().any(|name| name == guest.name);
+    Ok(GUESTS.iter().filter(wanted).collect())
+}
+
+/// Compiles core modules and returns their directory.
+fn compile(root: &Root, toolchain: Toolchain, guests: &[&Guest]) -> anyhow::Result<PathBuf> {
+    // One directory a toolchain, so that changing it does not rebuild everything.
+    let directory = root.join("target/guests").join(toolchain.to_string());
+
+    let mut cargo = Command::new(cargo());
+    cargo
+        .current_dir(root.path())
+        .args(["build", "--quiet", "--profile", PROFILE, "--target", TARGET])
+        .arg("--target-dir")
+        .arg(&directory);
+    for guest in guests {
+        cargo.args(["--package", guest.package]);
+    }
+    toolchain.prepare(&mut cargo);
+    cargo.env_remove("RUSTFLAGS").env("CARGO_ENCODED_RUSTFLAGS", flags(root, toolchain)?);
+
+    let status = cargo.status().context("cannot run cargo")?;
+    ensure!(status.success(), "the guests do not compile ({status})");
+    Ok(directory.join(TARGET).join(PROFILE))
+}
+
+/// The flags of every guest, in the form that survives spaces in paths.
+fn flags(root: &Root, toolchain: Toolchain) -> anyhow::Result<OsString> {
+    let mut flags: Vec<OsString> = [
+        // The default of 1 MiB lies within the initial memory and would have to
+        // be cleared for each call where the kernel cannot tell what was touched.
+        "-Clink-arg=-zstack-size=65536",
+        "-Ctarget-feature=+bulk-memory,+simd128",
+        "--cfg=getrandom_backend=\"custom\"",
+    ]
+    .map(OsString::from)
+    .into();
+
+    // The same bytes wherever it is built, and nobody's paths in panic messages.
+    // The last prefix that matches wins.
+    let cargo_home = cargo_home()?;
+    let mut remap = vec![
+        (cargo_home.clone(), "/cargo"),
+        (toolchain.library_source()?, "/rust"),
+        (root.path().to_owned(), "/vestibule"),
+    ];
+    for registry in fs::read_dir(cargo_home.join("registry/src")).into_iter().flatten() {
+        remap.push((registry?.path(), "/crates"));
+    }
+    for (from, to) in remap {
+        let mut flag = OsString::from("--remap-path-prefix=");
+        flag.push(from);
+        flag.push("=");
+        flag.push(to);
+        flags.push(flag);
+    }
+    Ok(flags.join("\u{1f}".as_ref()))
+}
+
+fn assemble(root: &Root, modules: &Path, guest: &Guest) -> anyhow::Result<PathBuf> {
+    let started = Instant::now();
+    let module = modules.join(guest.package.replace('-', "_")).with_extension("wasm");
+    let module = fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?;
+    let bytes = component::encode(&module)
+        .with_context(|| format!("cannot make a component of `{}`", guest.name))?;
+    let summary = component::summary(&bytes)?;
+
+    let path = root.join(guest.directory).join(guest.name).with_extension("wasm");
+    let changed = write_if_changed(&path, &bytes)?;
+    println!(
+        "{:<16}{:>6} KiB  {summary}  {} in {} ms",
+        guest.name,
+        bytes.len().div_ceil(1024),
+        if changed { "written" } else { "unchanged" },
+        started.elapsed().as_millis(),
+    );
+    Ok(path)
+}
+
+/// Writes by way of a second file, so that nobody reads half of one.
+fn write_if_changed(path: &Path, bytes: &[u8]) -> anyhow::Result<bool> {
+    if fs::read(path).is_ok_and(|present| present == bytes) {
+        return Ok(false);
+    }
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    let partial = path.with_extension("wasm.partial");
+    fs::write(&partial, bytes).with_context(|| format!("cannot write {}", partial.display()))?;
+    fs::rename(&partial, path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(true)
+}
+
+#[expect(clippy::disallowed_methods, reason = "cargo says by the environment where it is")]
+fn cargo() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+#[expect(clippy::disallowed_methods, reason = "cargo says by the environment where it is")]
+fn cargo_home() -> anyhow::Result<PathBuf> {
+    std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::home_dir().map(|home| home.join(".cargo")))
+        .context("neither CARGO_HOME nor a home directory is known")
+}
