@@ -3,8 +3,6 @@
 //! Generated types stop at the engine; only `engine` and `capability` may name
 //! them.
 
-#![expect(clippy::pedantic, reason = "generated code; the documentation is in wit/")]
-
 wasmtime::component::bindgen!({
     world: "strategy",
     path: "../wit",

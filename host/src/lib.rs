@@ -15,6 +15,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod engine;
+mod hex;
 pub mod host;
 pub mod http;
 pub mod identity;

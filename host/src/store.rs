@@ -79,7 +79,7 @@ impl Store {
             // Each connection to a database in memory would have its own.
             .max_connections(if in_memory { 1 } else { 8 })
             .min_connections(u32::from(in_memory))
-            .idle_timeout(if in_memory { None } else { Some(Duration::from_secs(600)) })
+            .idle_timeout(if in_memory { None } else { Some(Duration::from_mins(10)) })
             .connect_with(options)
             .await
             .map_err(open)?;

@@ -16,7 +16,7 @@ use std::time::Instant;
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 
-use crate::root::Root;
+use crate::{process::cargo, root::Root};
 use toolchain::{Choice, Toolchain};
 
 const TARGET: &str = "wasm32-unknown-unknown";
@@ -51,6 +51,13 @@ pub(crate) struct Selection {
     /// Guests to build; all where none is named.
     #[arg(value_name = "NAME")]
     names: Vec<String>,
+}
+
+impl Selection {
+    /// These guests, with whatever toolchain is at hand.
+    pub(crate) fn of(names: &[&str]) -> Self {
+        Self { names: names.iter().map(|name| (*name).to_owned()).collect(), ..Self::default() }
+    }
 }
 
 /// Builds guests and returns their component files, in the order of the list.
@@ -164,11 +171,6 @@ fn write_if_changed(path: &Path, bytes: &[u8]) -> anyhow::Result<bool> {
     fs::write(&partial, bytes).with_context(|| format!("cannot write {}", partial.display()))?;
     fs::rename(&partial, path).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(true)
-}
-
-#[expect(clippy::disallowed_methods, reason = "cargo says by the environment where it is")]
-fn cargo() -> OsString {
-    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
 #[expect(clippy::disallowed_methods, reason = "cargo says by the environment where it is")]

@@ -1,6 +1,6 @@
 //! `secrets`: handles that a component can compare and name, and never read.
 
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::{Hmac, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -51,7 +51,7 @@ impl FingerprintKey {
         let mut mac = <Hmac<Sha256>>::new_from_slice(&self.0)
             .unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"));
         mac.update(secret.bytes());
-        mac.finalize().into_bytes()[..6].iter().map(|byte| format!("{byte:02x}")).collect()
+        crate::hex::encode(&mac.finalize().into_bytes()[..6])
     }
 }
 

@@ -103,7 +103,7 @@ fn text(inspection: &Inspection) -> String {
     if description.settings.is_empty() {
         lines.push(row("none", ""));
     }
-    lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
+    lines.iter().flat_map(|line| [line.trim_end(), "\n"]).collect()
 }
 
 fn row(name: &str, value: &str) -> String {

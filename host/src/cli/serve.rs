@@ -64,6 +64,7 @@ async fn serve(config: Config) -> ExitCode {
 }
 
 /// Done at the first SIGTERM or SIGINT; a second one ends the process at once.
+#[expect(clippy::disallowed_methods, reason = "a second signal must be heard while requests end")]
 async fn asked_to_stop() {
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))

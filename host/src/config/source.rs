@@ -141,7 +141,7 @@ pub(super) struct Section<'a> {
     known: Vec<&'static str>,
 }
 
-impl<'a> Section<'a> {
+impl Section<'_> {
     /// Takes a section out.
     pub(super) fn section(&mut self, name: &'static str, mistakes: &mut Vec<String>) -> Self {
         let table = self.table(name, mistakes);

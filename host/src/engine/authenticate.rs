@@ -68,7 +68,7 @@ impl Strategy {
             let request = lower(store, request, &headers)?;
             let instance = lane.pre.instance_pre().instantiate(&mut *store)?;
             let authenticate: Authenticate<'_> =
-                instance.get_typed_func(&mut *store, &lane.authenticate)?;
+                instance.get_typed_func(&mut *store, lane.authenticate)?;
             watch.passed(Step::Instantiate);
             Ok(authenticate.call(&mut *store, (&request,))?.0)
         })();
@@ -88,7 +88,7 @@ impl Strategy {
         self.within_wall(store, async |store| {
             let instance = lane.pre.instance_pre().instantiate_async(&mut *store).await?;
             let authenticate: Authenticate<'_> =
-                instance.get_typed_func(&mut *store, &lane.authenticate)?;
+                instance.get_typed_func(&mut *store, lane.authenticate)?;
             watch.passed(Step::Instantiate);
             Ok(authenticate.call_async(store, (&request,)).await?.0)
         })

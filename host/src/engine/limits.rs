@@ -104,6 +104,7 @@ impl ResourceLimiter for Meter {
 }
 
 /// At the end of a tick, for calls without a fiber.
+#[expect(clippy::unnecessary_wraps, reason = "the type of a callback")]
 pub(super) fn go_on(mut store: StoreContextMut<'_, Call>) -> wasmtime::Result<UpdateDeadline> {
     Ok(if store.data_mut().meter.tick() {
         UpdateDeadline::Continue(1)
@@ -113,6 +114,7 @@ pub(super) fn go_on(mut store: StoreContextMut<'_, Call>) -> wasmtime::Result<Up
 }
 
 /// At the end of a tick, for calls on a fiber: other tasks get their turn.
+#[expect(clippy::unnecessary_wraps, reason = "the type of a callback")]
 pub(super) fn give_way(mut store: StoreContextMut<'_, Call>) -> wasmtime::Result<UpdateDeadline> {
     Ok(if store.data_mut().meter.tick() {
         // Not a plain yield, which the runtime would resume at once from its

@@ -12,7 +12,6 @@ mod grants;
 
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -38,6 +37,7 @@ use crate::{
     capability::{self, Context, Granted, secrets::FingerprintKey},
     clock::Clock,
     config::{self, Config, Grants},
+    hex,
     identity::RequestId,
 };
 
@@ -251,7 +251,7 @@ impl Engine {
         let path = path.to_owned();
         let compile = move || {
             let bytes = file::read(&path)?;
-            let digest = hex(&Sha256::digest(&bytes));
+            let digest = hex::encode(&Sha256::digest(&bytes));
             if let Some(pinned) = pin
                 && pinned != digest
             {
@@ -321,12 +321,5 @@ fn lane(
         engine,
         granted: Arc::new(granted),
         permits: Semaphore::new(permits),
-    })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
     })
 }

@@ -189,7 +189,8 @@ mod tests {
 
     #[test]
     fn every_bound_of_an_identity_bites_one_past_its_limit() {
-        let over: [(&str, fn(&mut wit::IdentityResult)); 7] = [
+        type Spoil = fn(&mut wit::IdentityResult);
+        let over: [(&str, Spoil); 7] = [
             ("user id", |i| i.user_id = Some("u".repeat(256))),
             ("display name", |i| i.display_name = Some("n".repeat(1025))),
             ("email", |i| i.email = Some("e".repeat(321))),

@@ -43,8 +43,8 @@ impl Problem {
         Self { status, detail, reason: None, challenge: None }
     }
 
-    fn because(mut self, reason: impl ToString) -> Self {
-        self.reason = Some(reason.to_string());
+    fn because(mut self, reason: impl Into<String>) -> Self {
+        self.reason = Some(reason.into());
         self
     }
 
@@ -77,7 +77,7 @@ impl Problem {
 
     /// A credential was presented that is bad.
     #[must_use]
-    pub fn bad_credential(reason: impl ToString) -> Self {
+    pub fn bad_credential(reason: impl Into<String>) -> Self {
         Self {
             challenge: Some(CHALLENGE_INVALID),
             ..Self::new(StatusCode::UNAUTHORIZED, "the presented credential is not valid")
@@ -87,7 +87,7 @@ impl Problem {
 
     /// The caller's account is closed.
     #[must_use]
-    pub fn forbidden(reason: impl ToString) -> Self {
+    pub fn forbidden(reason: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "you may not come in").because(reason)
     }
 
@@ -148,7 +148,8 @@ impl IntoResponse for Problem {
 
 impl From<CallError> for Problem {
     fn from(error: CallError) -> Self {
-        Self::unavailable("the caller cannot be identified now, try again").because(error)
+        Self::unavailable("the caller cannot be identified now, try again")
+            .because(error.to_string())
     }
 }
 

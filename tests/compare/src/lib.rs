@@ -1,0 +1,1 @@
+//! Nothing: see `benches/extism.rs`.

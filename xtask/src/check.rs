@@ -1,0 +1,111 @@
+//! What a change must pass: `cargo xtask test`, `e2e` and `ci`.
+
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use anyhow::bail;
+use clap::Args;
+
+use crate::{
+    guests,
+    process::{cargo, cargo_with, succeed},
+    root::Root,
+};
+
+/// The version of cargo-deny that reads `deny.toml`.
+const CARGO_DENY: &str = "0.20.2";
+
+/// Builds the components and runs every test.
+#[derive(Args, Debug)]
+pub(crate) struct Test {
+    /// Arguments for the tests themselves, after `--`.
+    #[arg(last = true)]
+    arguments: Vec<String>,
+}
+
+impl Test {
+    /// Builds the components and runs every test.
+    pub(crate) fn run(&self, root: &Root) -> anyhow::Result<()> {
+        guests::build(root, &guests::Selection::default())?;
+        test(root, &self.arguments)
+    }
+}
+
+fn test(root: &Root, arguments: &[String]) -> anyhow::Result<()> {
+    let mut command = cargo_with(root, &["test", "--workspace"]);
+    if !arguments.is_empty() {
+        command.arg("--").args(arguments);
+    }
+    succeed(&mut command)
+}
+
+/// Runs an end-to-end test against real servers and clients.
+#[derive(Args, Debug)]
+pub(crate) struct EndToEnd {
+    /// The test.
+    name: String,
+}
+
+impl EndToEnd {
+    /// There is no end-to-end test yet: none of what exists has another party.
+    pub(crate) fn run(&self) -> anyhow::Result<()> {
+        bail!("no end-to-end test is named {:?}; there are none yet", self.name)
+    }
+}
+
+/// Runs every check in order, the cheap ones first.
+pub(crate) fn ci(root: &Root) -> anyhow::Result<()> {
+    let started = Instant::now();
+    step("formatting", || succeed(&mut cargo_with(root, &["fmt", "--all", "--check"])))?;
+    step("components", || guests::build(root, &guests::Selection::default()).map(drop))?;
+    step("lints", || {
+        let lint = ["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
+        succeed(&mut cargo_with(root, &lint))
+    })?;
+    step("documentation", || {
+        let document = ["doc", "--workspace", "--no-deps", "--document-private-items"];
+        succeed(cargo_with(root, &document).env("RUSTDOCFLAGS", "--deny warnings"))
+    })?;
+    step("tests", || test(root, &[]))?;
+    step("dependencies", || {
+        // Advisories need a network that not every machine has; licences,
+        // duplicates and sources do not.
+        let check = ["check", "licenses", "bans", "sources"];
+        succeed(Command::new(cargo_deny(root)?).current_dir(root.path()).args(check))
+    })?;
+    println!("everything passed in {} s", started.elapsed().as_secs());
+    Ok(())
+}
+
+fn step(name: &str, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    println!("==> {name}");
+    let started = Instant::now();
+    let done = work();
+    println!("<== {name}: {} s", started.elapsed().as_secs());
+    done
+}
+
+/// cargo-deny, installed below `target` where this version is not there yet.
+fn cargo_deny(root: &Root) -> anyhow::Result<PathBuf> {
+    let tools = root.join("target/tools");
+    let binary = tools.join("bin/cargo-deny");
+    let installed = Command::new(&binary)
+        .arg("--version")
+        .stderr(Stdio::null())
+        .output()
+        .is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(CARGO_DENY));
+    if !installed {
+        println!("installing cargo-deny {CARGO_DENY} (some minutes the first time)");
+        succeed(
+            Command::new(cargo())
+                .args(["install", "--locked", "--quiet", "cargo-deny"])
+                .args(["--version", CARGO_DENY])
+                .arg("--root")
+                .arg(&tools),
+        )?;
+    }
+    Ok(binary)
+}
