@@ -20,10 +20,13 @@ use serde::Serialize;
 use url::Url;
 
 pub(crate) use self::source::did_you_mean;
-pub use self::source::{Environment, Source};
 use self::{
     source::Section,
     values::{Bytes, Span},
+};
+pub use self::{
+    source::{Environment, Source},
+    values::DatabaseUrl,
 };
 
 /// The configuration cannot be used.
@@ -74,7 +77,7 @@ pub struct Server {
 #[derive(Clone, Debug)]
 pub struct Database {
     /// `sqlite://` and a path, or `sqlite::memory:`.
-    pub url: String,
+    pub url: DatabaseUrl,
 }
 
 /// `[plugins]`
@@ -218,7 +221,7 @@ impl Config {
         let database = Database {
             url: section
                 .take("url", mistakes)
-                .unwrap_or_else(|| "sqlite://vestibule.db".to_owned()),
+                .unwrap_or_else(|| DatabaseUrl::new("sqlite://vestibule.db")),
         };
         section.finish(mistakes);
 
@@ -296,7 +299,7 @@ mod tests {
     fn one_line_is_enough_and_the_rest_has_defaults() {
         let config = parse("auth.strategy = 'none'", &[]).unwrap();
         assert_eq!(config.server.listen.to_string(), "127.0.0.1:3000");
-        assert_eq!(config.database.url, "sqlite://vestibule.db");
+        assert_eq!(config.database.url, DatabaseUrl::new("sqlite://vestibule.db"));
         assert_eq!(config.auth.limits.memory, 32 << 20);
     }
 

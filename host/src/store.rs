@@ -14,6 +14,7 @@ use sqlx::{
 };
 
 pub use self::users::User;
+use crate::config::DatabaseUrl;
 
 /// How long a writer waits for another before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -22,15 +23,15 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The URL names no database that is known here.
-    #[error("[database] url {0:?} is not known; write one such as \"sqlite://vestibule.db\"")]
-    Url(String),
+    #[error("[database] url {0} is not known; write one such as \"sqlite://vestibule.db\"")]
+    Url(DatabaseUrl),
     /// The database cannot be opened.
     #[error(
         "the database {url} cannot be opened: {source}; does its folder exist and may this user write there?"
     )]
     Open {
         /// The URL.
-        url: String,
+        url: DatabaseUrl,
         /// What the driver says.
         source: sqlx::Error,
     },
@@ -38,12 +39,12 @@ pub enum StoreError {
     #[error(
         "the database {0} was migrated by a newer version; use that version, or restore a backup"
     )]
-    Newer(String),
+    Newer(DatabaseUrl),
     /// A migration failed; the database is as it was.
     #[error("the database {url} cannot be migrated: {source}")]
     Migrate {
         /// The URL.
-        url: String,
+        url: DatabaseUrl,
         /// What the migration says.
         source: MigrateError,
     },
@@ -60,12 +61,13 @@ pub struct Store {
 
 impl Store {
     /// Opens a database, makes it where there is none, and migrates it.
-    pub async fn open(url: &str) -> Result<Self, StoreError> {
-        if !url.starts_with("sqlite:") {
-            return Err(StoreError::Url(url.to_owned()));
+    pub async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
+        let with_password = url.with_password();
+        if !with_password.starts_with("sqlite:") {
+            return Err(StoreError::Url(url.clone()));
         }
-        let open = |source| StoreError::Open { url: url.to_owned(), source };
-        let options = SqliteConnectOptions::from_str(url)
+        let open = |source| StoreError::Open { url: url.clone(), source };
+        let options = SqliteConnectOptions::from_str(with_password)
             .map_err(open)?
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
@@ -74,7 +76,7 @@ impl Store {
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
         keep_private(options.get_filename()).map_err(|e| open(sqlx::Error::Io(e)))?;
-        let in_memory = url.contains(":memory:");
+        let in_memory = with_password.contains(":memory:");
         let pool = SqlitePoolOptions::new()
             // Each connection to a database in memory would have its own.
             .max_connections(if in_memory { 1 } else { 8 })
@@ -84,8 +86,8 @@ impl Store {
             .await
             .map_err(open)?;
         sqlx::migrate!("migrations/sqlite").run(&pool).await.map_err(|source| match source {
-            MigrateError::VersionMissing(_) => StoreError::Newer(url.to_owned()),
-            source => StoreError::Migrate { url: url.to_owned(), source },
+            MigrateError::VersionMissing(_) => StoreError::Newer(url.clone()),
+            source => StoreError::Migrate { url: url.clone(), source },
         })?;
         Ok(Self { pool })
     }

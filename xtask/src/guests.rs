@@ -48,12 +48,21 @@ pub(crate) struct Selection {
     #[arg(long, value_enum, default_value_t, env = "VESTIBULE_GUEST_TOOLCHAIN")]
     toolchain: Choice,
 
+    /// Build once more from nothing, in another folder, and refuse what differs.
+    #[arg(long)]
+    twice: bool,
+
     /// Guests to build; all where none is named.
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 }
 
 impl Selection {
+    /// All guests, and proof that building them again gives the same bytes.
+    pub(crate) fn all_twice() -> Self {
+        Self { twice: true, ..Self::default() }
+    }
+
     /// These guests, with whatever toolchain is at hand.
     pub(crate) fn of(names: &[&str]) -> Self {
         Self { names: names.iter().map(|name| (*name).to_owned()).collect(), ..Self::default() }
@@ -67,10 +76,38 @@ pub(crate) fn build(root: &Root, selection: &Selection) -> anyhow::Result<Vec<Pa
     println!("guest toolchain: {toolchain} ({reason})");
 
     let started = Instant::now();
-    let modules = compile(root, toolchain, &guests)?;
+    // One directory a toolchain, so that changing it does not rebuild everything.
+    let directory = root.join("target/guests").join(toolchain.to_string());
+    let modules = compile(root, toolchain, &guests, &directory)?;
     println!("compiled in {:.1} s", started.elapsed().as_secs_f32());
 
-    guests.iter().map(|guest| assemble(root, &modules, guest)).collect()
+    let components: Vec<PathBuf> =
+        guests.iter().map(|guest| assemble(root, &modules, guest)).collect::<Result<_, _>>()?;
+    if selection.twice {
+        compare_with_another_build(root, toolchain, &guests, &components)?;
+    }
+    Ok(components)
+}
+
+/// Builds from nothing in another folder; the same source must give the same bytes.
+fn compare_with_another_build(
+    root: &Root,
+    toolchain: Toolchain,
+    guests: &[&Guest],
+    components: &[PathBuf],
+) -> anyhow::Result<()> {
+    let directory = root.join("target/guests-again");
+    if directory.exists() {
+        fs::remove_dir_all(&directory)?;
+    }
+    let modules = compile(root, toolchain, guests, &directory)?;
+    for (guest, path) in guests.iter().zip(components) {
+        let same = component::encode(&read_module(&modules, guest)?)? == fs::read(path)?;
+        ensure!(same, "`{}` differs from build to build", guest.name);
+    }
+    fs::remove_dir_all(&directory)?;
+    println!("built twice, the same bytes both times");
+    Ok(())
 }
 
 fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Guest>> {
@@ -85,16 +122,18 @@ fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Guest>> {
 }
 
 /// Compiles core modules and returns their directory.
-fn compile(root: &Root, toolchain: Toolchain, guests: &[&Guest]) -> anyhow::Result<PathBuf> {
-    // One directory a toolchain, so that changing it does not rebuild everything.
-    let directory = root.join("target/guests").join(toolchain.to_string());
-
+fn compile(
+    root: &Root,
+    toolchain: Toolchain,
+    guests: &[&Guest],
+    directory: &Path,
+) -> anyhow::Result<PathBuf> {
     let mut cargo = Command::new(cargo());
     cargo
         .current_dir(root.path())
         .args(["build", "--quiet", "--profile", PROFILE, "--target", TARGET])
         .arg("--target-dir")
-        .arg(&directory);
+        .arg(directory);
     for guest in guests {
         cargo.args(["--package", guest.package]);
     }
@@ -141,9 +180,7 @@ fn flags(root: &Root, toolchain: Toolchain) -> anyhow::Result<OsString> {
 
 fn assemble(root: &Root, modules: &Path, guest: &Guest) -> anyhow::Result<PathBuf> {
     let started = Instant::now();
-    let module = modules.join(guest.package.replace('-', "_")).with_extension("wasm");
-    let module = fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?;
-    let bytes = component::encode(&module)
+    let bytes = component::encode(&read_module(modules, guest)?)
         .with_context(|| format!("cannot make a component of `{}`", guest.name))?;
     let summary = component::summary(&bytes)?;
 
@@ -157,6 +194,11 @@ fn assemble(root: &Root, modules: &Path, guest: &Guest) -> anyhow::Result<PathBu
         started.elapsed().as_millis(),
     );
     Ok(path)
+}
+
+fn read_module(modules: &Path, guest: &Guest) -> anyhow::Result<Vec<u8>> {
+    let module = modules.join(guest.package.replace('-', "_")).with_extension("wasm");
+    fs::read(&module).with_context(|| format!("cannot read {}", module.display()))
 }
 
 /// Writes by way of a second file, so that nobody reads half of one.

@@ -1,6 +1,6 @@
 //! Values that people write with a unit.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
@@ -29,5 +29,63 @@ impl<'de> Deserialize<'de> for Bytes {
             .ok_or_else(|| {
                 D::Error::custom(format!("{text:?} is no size, write one such as \"32MiB\""))
             })
+    }
+}
+
+/// Where a database is. It may hold a password, so that it shows without one.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// Takes a URL as the operator wrote it.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self(url.into())
+    }
+
+    /// The URL with its password, for the driver.
+    #[must_use]
+    pub fn with_password(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Scheme, host and path, without who and how.
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, rest) = self.0.split_once(':').unwrap_or(("", &self.0));
+        let rest = rest.split(['?', '#']).next().unwrap_or_default();
+        // A password may hold any character, an `@` written carelessly included.
+        match rest.rsplit_once('@') {
+            Some((_, place)) => write!(f, "{scheme}://…@{place}"),
+            None if scheme.is_empty() => f.write_str("…"),
+            None => write!(f, "{scheme}:{rest}"),
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_url_of_a_database_shows_without_its_password() {
+        for (url, shown) in [
+            ("sqlite://vestibule.db", "sqlite://vestibule.db"),
+            ("sqlite::memory:", "sqlite::memory:"),
+            ("postgres://me:hush@db.example/v?sslmode=require", "postgres://…@db.example/v"),
+            ("postgres://me:h@sh@db.example/v?password=hush", "postgres://…@db.example/v"),
+            ("hush", "…"),
+        ] {
+            assert_eq!(DatabaseUrl::new(url).to_string(), shown);
+            assert_eq!(format!("{:?}", DatabaseUrl::new(url)), shown);
+        }
     }
 }
