@@ -11,7 +11,7 @@ use vestibule::{
     engine::CallError,
     identity::{Request, RequestId},
 };
-use vestibule_tests::{TestApp, logs::Logs};
+use vestibule_tests::{TestApp, component, logs::Logs};
 
 const MIB: usize = 1 << 20;
 
@@ -244,4 +244,35 @@ async fn a_panic_reaches_the_log_with_its_message() {
     app.anonymous().with("x-behave", "trap").get("/auth/session").await;
     let text = logs.text();
     assert!(text.contains("vestibule::strategy") && text.contains("panic"), "{text}");
+}
+
+#[tokio::test]
+async fn calls_in_flight_finish_on_the_generation_they_began_with() {
+    let app = TestApp::start("hostile", "[auth.limits]\ncpu = '10s'\n").await;
+    let busy = app.clone();
+    let (started, wait) = std::sync::mpsc::channel();
+    // One slow call after the other, so that the swap falls into one of them.
+    let calls = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut before = 0;
+            loop {
+                let reply =
+                    busy.anonymous().with("x-behave", "log-flood").get("/auth/session").await;
+                assert_eq!(reply.status, StatusCode::OK, "{}", reply.body);
+                let (who, strategy) = (&reply.json()["user_id"], &reply.json()["strategy"]);
+                if strategy == "none" {
+                    assert!(who.is_null(), "{}", reply.body);
+                    return before;
+                }
+                assert_eq!((who, strategy), (&"visitor".into(), &"hostile".into()));
+                before += 1;
+                let _ = started.send(());
+            }
+        })
+    });
+    wait.recv().unwrap();
+    app.host.replace(&component("none")).await.unwrap();
+    assert_eq!(app.anonymous().get("/auth/session").await.json()["strategy"], "none");
+    assert!(calls.join().unwrap() > 0);
 }
