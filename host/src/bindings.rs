@@ -9,6 +9,7 @@ wasmtime::component::bindgen!({
     imports: {
         "vestibule:auth/http-client": async | trappable,
         "vestibule:auth/jose": async | trappable,
+        "vestibule:auth/session-store": async | trappable,
         "vestibule:auth/token-store": async | trappable,
         default: trappable,
     },

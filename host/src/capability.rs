@@ -12,6 +12,7 @@ pub(crate) mod jose;
 pub(crate) mod log;
 pub(crate) mod random;
 pub(crate) mod secrets;
+pub(crate) mod session_store;
 pub(crate) mod settings;
 pub(crate) mod token_store;
 
@@ -37,13 +38,14 @@ pub(crate) struct Capability {
 }
 
 /// Every interface that a component may import.
-pub(crate) const CAPABILITIES: [Capability; 9] = [
+pub(crate) const CAPABILITIES: [Capability; 10] = [
     always("types"),
     always("clock"),
     always("random"),
     always("log"),
     always("settings"),
     always("secrets"),
+    Capability { interface: "session-store", grant: None, waits: true },
     granted("http-client", "http"),
     granted("jose", "jose"),
     granted("token-store", "token_store"),
@@ -65,7 +67,7 @@ pub(crate) struct Granted {
     pub(crate) settings: String,
     /// The secret settings that the description declares; `None` where the
     /// operator gave no value.
-    pub(crate) secrets: BTreeMap<String, Option<SecretString>>,
+    pub(crate) secrets: BTreeMap<String, Option<Arc<SecretString>>>,
     /// The time.
     pub(crate) clock: Clock,
     /// The key of fingerprints.
@@ -102,6 +104,7 @@ pub(crate) fn link<T: Send + 'static>(
     auth::log::add_to_linker::<T, View>(linker, context)?;
     auth::settings::add_to_linker::<T, View>(linker, context)?;
     auth::secrets::add_to_linker::<T, View>(linker, context)?;
+    auth::session_store::add_to_linker::<T, View>(linker, context)?;
     if links("http") {
         auth::http_client::add_to_linker::<T, View>(linker, context)?;
     }

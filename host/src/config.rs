@@ -124,6 +124,8 @@ impl fmt::Debug for Auth {
 pub struct Grants {
     /// Origins that `http-client` may reach.
     pub http: Vec<String>,
+    /// Origins that browsers may be sent to, beyond those of `http`.
+    pub browser: Vec<String>,
     /// Issuers whose tokens `jose` may verify.
     pub jose: Vec<String>,
     /// Names that `token-store` may read and write.
@@ -136,6 +138,7 @@ impl Grants {
     pub fn under(&self, key: &str) -> &[String] {
         match key {
             "http" => &self.http,
+            "browser" => &self.browser,
             "jose" => &self.jose,
             "token_store" => &self.token_store,
             _ => &[],
@@ -155,6 +158,11 @@ pub struct Limits {
     /// Calls at once; more are refused.
     pub concurrency: NonZeroUsize,
 }
+
+/// The largest memory of any component, and the most calls at once: what the
+/// engine reserves address space for.
+pub(crate) const MAX_MEMORY: usize = 64 << 20;
+const MAX_CONCURRENCY: usize = 4096;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -206,11 +214,7 @@ impl Config {
                 .map_or(Duration::from_secs(10), |Span(duration)| duration),
         };
         section.finish(mistakes);
-        if let Some(url) = &server.public_url
-            && (!matches!(url.scheme(), "http" | "https")
-                || url.path() != "/"
-                || url.query().is_some())
-        {
+        if server.public_url.as_ref().is_some_and(|url| !values::is_origin(url)) {
             mistakes.push(source.mistake(
                 &["server", "public_url"],
                 "it is not an origin such as \"https://auth.example.com\"",
@@ -230,6 +234,14 @@ impl Config {
             dir: section.take("dir", mistakes).unwrap_or_else(|| PathBuf::from("plugins")),
         };
         section.finish(mistakes);
+
+        if !database.url.is_known() {
+            let what = format!(
+                "{} is not known, write one such as \"sqlite://vestibule.db\"",
+                database.url
+            );
+            mistakes.push(source.mistake(&["database", "url"], &what));
+        }
 
         let auth = Self::read_auth(&mut root, source, mistakes);
         root.finish(mistakes);
@@ -260,6 +272,7 @@ impl Config {
         let mut grants = section.section("grants", mistakes);
         let granted = Grants {
             http: grants.take("http", mistakes).unwrap_or_default(),
+            browser: grants.take("browser", mistakes).unwrap_or_default(),
             jose: grants.take("jose", mistakes).unwrap_or_default(),
             token_store: grants.take("token_store", mistakes).unwrap_or_default(),
         };
@@ -274,6 +287,19 @@ impl Config {
             concurrency: limits.take("concurrency", mistakes).unwrap_or(usual.concurrency),
         };
         limits.finish(mistakes);
+        let mut bound = |key, holds: bool, what: &str| {
+            if !holds {
+                mistakes.push(source.mistake(&["auth", "limits", key], what));
+            }
+        };
+        bound("memory", limit.memory <= MAX_MEMORY, "at most \"64MiB\" is possible");
+        bound("cpu", !limit.cpu.is_zero(), "it is zero");
+        bound("wall", !limit.wall.is_zero(), "it is zero");
+        bound(
+            "concurrency",
+            limit.concurrency.get() <= MAX_CONCURRENCY,
+            "at most 4096 is possible",
+        );
 
         Auth {
             strategy: strategy.unwrap_or_default(),

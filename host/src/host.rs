@@ -2,7 +2,7 @@
 //! database and the configuration.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -66,12 +66,9 @@ struct Shared {
 impl Host {
     /// Opens the database and loads the strategy that the configuration names.
     pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
-        let engine = Engine::new(EngineOptions {
-            concurrency: config.auth.limits.concurrency,
-            ..EngineOptions::default()
-        })?;
-        let strategy = load(&engine, &config, clock.clone()).await?;
-        refuse_open_door(&config, &strategy)?;
+        let engine = engine(&config)?;
+        let path = find(&engine, &config).await?;
+        let strategy = load(&engine, &config, clock.clone(), &path).await?;
         let store = Store::open(&config.database.url).await?;
         let registry = Registry::new(strategy);
         let draining = AtomicBool::new(false);
@@ -80,17 +77,15 @@ impl Host {
 
     /// Everything that `start` does short of opening the database; for `check`.
     pub async fn check(config: &Config) -> Result<Strategy, StartError> {
-        let engine = Engine::new(EngineOptions::default())?;
-        let strategy = load(&engine, config, Clock::System).await?;
-        refuse_open_door(config, &strategy)?;
-        Ok(strategy)
+        let engine = engine(config)?;
+        load(&engine, config, Clock::System, &find(&engine, config).await?).await
     }
 
     /// Loads another component in place of the one that serves. Should any step
     /// fail, the one that serves goes on.
-    pub async fn replace(&self, path: &std::path::Path) -> Result<(), LoadError> {
+    pub async fn replace(&self, path: &Path) -> Result<(), StartError> {
         let Shared { config, clock, engine, registry, .. } = &*self.shared;
-        registry.publish(engine.load(path, config, clock.clone()).await?);
+        registry.publish(load(engine, config, clock.clone(), path).await?);
         Ok(())
     }
 
@@ -124,14 +119,31 @@ impl Host {
     }
 }
 
-async fn load(engine: &Engine, config: &Config, clock: Clock) -> Result<Strategy, StartError> {
+fn engine(config: &Config) -> Result<Engine, EngineError> {
+    Engine::new(EngineOptions {
+        concurrency: config.auth.limits.concurrency,
+        ..EngineOptions::default()
+    })
+}
+
+/// The component that the configuration names.
+async fn find(engine: &Engine, config: &Config) -> Result<PathBuf, StartError> {
     let named = PathBuf::from(&config.auth.strategy);
-    let path =
-        engine.find(config).await.map_err(|source| StartError::Load { path: named, source })?;
+    engine.find(config).await.map_err(|source| StartError::Load { path: named, source })
+}
+
+/// The only way from a file to a strategy that may serve.
+async fn load(
+    engine: &Engine,
+    config: &Config,
+    clock: Clock,
+    path: &Path,
+) -> Result<Strategy, StartError> {
     let strategy = engine
-        .load(&path, config, clock)
+        .load(path, config, clock)
         .await
-        .map_err(|source| StartError::Load { path: path.clone(), source })?;
+        .map_err(|source| StartError::Load { path: path.to_owned(), source })?;
+    refuse_open_door(config, &strategy)?;
     tracing::info!(
         strategy.name = strategy.description().name,
         strategy.version = strategy.description().version,

@@ -20,3 +20,4 @@ pub mod host;
 pub mod http;
 pub mod identity;
 pub mod store;
+mod text;

@@ -63,7 +63,7 @@ impl Store {
     /// Opens a database, makes it where there is none, and migrates it.
     pub async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
         let with_password = url.with_password();
-        if !with_password.starts_with("sqlite:") {
+        if !url.is_known() {
             return Err(StoreError::Url(url.clone()));
         }
         let open = |source| StoreError::Open { url: url.clone(), source };
@@ -75,10 +75,14 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
-        keep_private(options.get_filename()).map_err(|e| open(sqlx::Error::Io(e)))?;
         let in_memory = with_password.contains(":memory:");
+        if !in_memory {
+            keep_private(options.get_filename()).map_err(|e| open(sqlx::Error::Io(e)))?;
+        }
         let pool = SqlitePoolOptions::new()
             // Each connection to a database in memory would have its own.
+            // A request waits no longer than this for its turn.
+            .acquire_timeout(Duration::from_secs(5))
             .max_connections(if in_memory { 1 } else { 8 })
             .min_connections(u32::from(in_memory))
             .idle_timeout(if in_memory { None } else { Some(Duration::from_mins(10)) })
@@ -99,13 +103,16 @@ impl Store {
     }
 }
 
-/// Makes the file before the driver does, so that nobody else can read it. Its
-/// journals take the same mode.
+/// Makes the file before the driver does, and closes it to others where it was
+/// open to them. Its journals take the same mode.
 fn keep_private(path: &std::path::Path) -> std::io::Result<()> {
     #[cfg(unix)]
-    if path.is_absolute() || !path.to_string_lossy().contains(":memory:") {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    {
+        use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+        let file = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+        if file.metadata()?.permissions().mode() & 0o077 != 0 {
+            file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+        }
     }
     Ok(())
 }

@@ -4,13 +4,14 @@
 //! Not criterion: the cases take turns in short batches, so that the ratio is
 //! one of neighbours in time.
 
-#![expect(missing_docs, clippy::cast_precision_loss, reason = "a benchmark")]
+#![expect(clippy::cast_precision_loss, reason = "counts of a benchmark are far below 2^52")]
 
 #[path = "support/components.rs"]
 mod components;
 #[path = "support/session.rs"]
 mod session;
 #[path = "support/stats.rs"]
+#[expect(dead_code, reason = "no bench uses all of it")]
 mod stats;
 
 use std::{hint::black_box, time::Instant};

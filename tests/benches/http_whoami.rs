@@ -5,13 +5,15 @@
 //! turns. That the generator has time left is part of the table: else it, and
 //! not the server, would be measured.
 
-#![expect(missing_docs, clippy::cast_precision_loss, reason = "a benchmark")]
+#![expect(clippy::cast_precision_loss, reason = "counts of a benchmark are far below 2^52")]
 
 #[path = "support/components.rs"]
+#[expect(dead_code, reason = "no bench uses all of it")]
 mod components;
 #[path = "support/load.rs"]
 mod load;
 #[path = "support/stats.rs"]
+#[expect(dead_code, reason = "no bench uses all of it")]
 mod stats;
 
 use std::{
@@ -49,13 +51,13 @@ struct Case {
 }
 
 fn main() {
-    let empty = serve(|started| async {
+    let empty = serve(|started| async move {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback is there");
         tell(&started, &listener);
         let router = Router::new().route("/auth/session", get(|| async {}));
         axum::serve(listener, router).await
     });
-    let whoami = serve(|started| async {
+    let whoami = serve(|started| async move {
         let config = components::config(&components::path("plugins/none"));
         let host = Host::start(config, Clock::System).await.expect("the host starts");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback is there");

@@ -4,11 +4,12 @@
 //! The server is this executable: with the arguments of the command line it
 //! does what `vestibule` does, whose `main` is one call of the same function.
 
-#![expect(missing_docs, clippy::cast_precision_loss, reason = "a benchmark")]
+#![expect(clippy::cast_precision_loss, reason = "counts of a benchmark are far below 2^52")]
 
 #[path = "support/components.rs"]
 mod components;
 #[path = "support/stats.rs"]
+#[expect(dead_code, reason = "no bench uses all of it")]
 mod stats;
 
 use std::{

@@ -9,7 +9,7 @@ use std::{
 };
 
 use axum::body::Body;
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -116,6 +116,7 @@ impl Caller {
         let mut request =
             Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
         request.headers_mut().extend(self.headers.clone());
+        request.headers_mut().entry("host").or_insert(HeaderValue::from_static("localhost"));
         let response = self.app.router.clone().oneshot(request).await.expect("infallible");
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("a whole body").to_bytes();

@@ -4,12 +4,15 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
+    os::unix::fs::{PermissionsExt as _, symlink},
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Child, ChildStderr, Command, Output, Stdio},
+    thread,
 };
 
+use serde_json::Value;
 use tempfile::TempDir;
-use vestibule_tests::component;
+use vestibule_tests::{component, craft, workspace};
 
 fn vestibule(arguments: &[&str], folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule-under-test"));
@@ -25,16 +28,90 @@ fn errors(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// A folder with the none strategy and a configuration.
+/// A folder with components and a configuration.
 fn installed(toml: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("plugins")).unwrap();
     for name in ["none", "hostile"] {
-        let file = format!("plugins/{name}.wasm");
-        fs::copy(component(name), folder.path().join(file)).unwrap();
+        add(&folder, name);
     }
     fs::write(folder.path().join("vestibule.toml"), toml).unwrap();
     folder
+}
+
+/// Puts one more component where the others are.
+fn add(folder: &TempDir, name: &str) {
+    let file = folder.path().join(format!("plugins/{name}.wasm"));
+    fs::copy(component(name), file).unwrap();
+}
+
+/// A server as a process, which is killed where a test fails.
+struct Server {
+    process: Child,
+    log: BufReader<ChildStderr>,
+    address: String,
+}
+
+impl Server {
+    /// Starts it in a folder that [`installed`] made.
+    fn start(folder: &Path) -> Self {
+        Self::of(vestibule(&["serve", "--log-format", "json"], folder))
+    }
+
+    /// Starts it by a command that logs JSON, and waits until it listens.
+    fn of(mut command: Command) -> Self {
+        let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
+        let log = BufReader::new(process.stderr.take().unwrap());
+        let mut server = Self { process, log, address: String::new() };
+        let listening = server.wait_for("listening");
+        listening["address"].as_str().unwrap().clone_into(&mut server.address);
+        server
+    }
+
+    /// Reads the log as far as a line with this message.
+    fn wait_for(&mut self, message: &str) -> Value {
+        loop {
+            let mut line = String::new();
+            assert_ne!(self.log.read_line(&mut line).unwrap(), 0, "it ended before {message:?}");
+            let line: Value = serde_json::from_str(&line).unwrap();
+            if line["message"].as_str().unwrap().contains(message) {
+                return line;
+            }
+        }
+    }
+
+    fn terminate(&self) {
+        let id = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    }
+
+    /// Waits for the end, which must be a good one, and returns the rest of the log.
+    fn end(mut self) -> String {
+        let mut rest = String::new();
+        self.log.read_to_string(&mut rest).unwrap();
+        assert_eq!(self.process.wait().unwrap().code(), Some(0), "{rest}");
+        rest
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It has ended already where all is well.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Asks who is calling, and reads until the connection ends.
+fn ask(address: &str, header: &str) -> String {
+    let mut socket = TcpStream::connect(address).unwrap();
+    let request = format!(
+        "GET /auth/session HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{header}\r\n"
+    );
+    socket.write_all(request.as_bytes()).unwrap();
+    let mut reply = String::new();
+    socket.read_to_string(&mut reply).unwrap();
+    reply
 }
 
 #[test]
@@ -95,6 +172,67 @@ fn an_unreadable_or_wrong_component_stops_the_start_with_one_line_and_status_2()
 }
 
 #[test]
+fn a_component_that_cannot_be_read_stops_the_start_with_one_line_and_status_2() {
+    // Below what is a file and no folder.
+    let folder = installed("auth.strategy = './plugins/none.wasm/x'");
+    let said = |file: &str| {
+        let output = run(&["serve"], folder.path());
+        assert_eq!(output.status.code(), Some(2), "{file}");
+        let errors = errors(&output);
+        let line = errors.lines().last().unwrap();
+        assert!(line.starts_with("error: ") && line.contains(file), "{errors}");
+        assert!(line.contains("it cannot be read: "), "{errors}");
+    };
+    said("plugins/none.wasm/x");
+
+    let locked = folder.path().join("plugins/none.wasm");
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o000)).unwrap();
+    if fs::File::open(&locked).is_ok() {
+        eprintln!("SKIPPED: root reads every file, so that modes cannot be tested");
+        return;
+    }
+    fs::write(folder.path().join("vestibule.toml"), "auth.strategy = 'none.wasm'").unwrap();
+    said("plugins/none.wasm");
+}
+
+#[test]
+fn a_grant_that_is_missing_stops_the_start_with_the_lines_that_would_grant_it() {
+    let folder = installed("auth.strategy = 'greedy.wasm'");
+    let everything = craft::dummy(|_, text| text).unwrap();
+    fs::write(folder.path().join("plugins/greedy.wasm"), everything).unwrap();
+    for subcommand in ["check", "serve"] {
+        let output = run(&[subcommand], folder.path());
+        assert_eq!(output.status.code(), Some(2), "{subcommand}");
+        let errors = errors(&output);
+        let (_, told) = errors.split_once("error: ").expect("an error");
+        assert!(
+            told.starts_with("plugins/greedy.wasm: it needs what it is not granted: http-client"),
+            "{errors}"
+        );
+        let (_, lines) = told.split_once('\n').expect("lines to add");
+        assert_eq!(
+            lines.trim_end(),
+            "[auth.grants]\nhttp = [\"…\"]\njose = [\"…\"]\ntoken_store = [\"…\"]",
+        );
+    }
+    assert!(!folder.path().join("vestibule.db").exists());
+}
+
+#[test]
+fn a_setting_that_is_missing_stops_the_start_with_the_line_that_sets_it() {
+    let folder = installed("auth.strategy = 'hello-strategy'");
+    add(&folder, "hello-strategy");
+    for subcommand in ["check", "serve"] {
+        let output = run(&[subcommand], folder.path());
+        assert_eq!(output.status.code(), Some(2), "{subcommand}");
+        let errors = errors(&output);
+        let line = errors.lines().last().unwrap();
+        assert!(line.starts_with("error: ") && line.contains("\"team\" is missing"), "{errors}");
+        assert!(line.contains("add `team = \"…\"` to [auth.settings]"), "{errors}");
+    }
+}
+
+#[test]
 fn mistakes_in_the_configuration_are_all_told_with_status_2() {
     let folder = installed("[server]\nlisten = 'x'\n[auth]\nstrategy = 'none'\nlimits.cpu = 'y'\n");
     let output = run(&["check"], folder.path());
@@ -117,7 +255,7 @@ fn inspect_shows_what_a_component_is_and_could_reach() {
         "x-behave",
         "random",
         "token",
-        "VESTIBULE_TEST_TOKEN",
+        "HOSTILE_TOKEN",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
@@ -144,38 +282,110 @@ fn help_has_examples_and_no_command_is_a_mistake() {
 #[test]
 fn serve_answers_over_a_socket_and_ends_cleanly_when_asked() {
     let folder = installed("server.listen = '127.0.0.1:0'\nauth.strategy = 'none'");
-    let mut server = vestibule(&["serve", "--log-format", "json"], folder.path())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut log = BufReader::new(server.stderr.take().unwrap());
-    let address = loop {
-        let mut line = String::new();
-        assert_ne!(log.read_line(&mut line).unwrap(), 0, "it ended before it listened");
-        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-        if line["message"] == "listening" {
-            break line["address"].as_str().unwrap().to_owned();
-        }
-    };
-    let mut socket = TcpStream::connect(&address).unwrap();
-    socket
-        .write_all(b"GET /auth/session HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
-        .unwrap();
-    let mut reply = String::new();
-    socket.read_to_string(&mut reply).unwrap();
+    let server = Server::start(folder.path());
+    let reply = ask(&server.address, "");
     assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"), "{reply}");
     assert!(reply.contains(r#""local_owner":true"#), "{reply}");
 
-    let id = server.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-    assert_eq!(server.wait().unwrap().code(), Some(0));
-    let mut rest = String::new();
-    log.read_to_string(&mut rest).unwrap();
+    server.terminate();
+    let rest = server.end();
     assert!(rest.contains("shutting down"), "{rest}");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let database = fs::metadata(folder.path().join("vestibule.db")).unwrap();
-        assert_eq!(database.permissions().mode() & 0o777, 0o600);
+    let database = fs::metadata(folder.path().join("vestibule.db")).unwrap();
+    assert_eq!(database.permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_request_in_flight_is_answered_whole_before_the_server_ends() {
+    // On a fiber, so that the signal is heard even where there is one thread.
+    let folder = installed(
+        "server.listen = '127.0.0.1:0'\n[auth]\nstrategy = 'hostile-waiting'\n\
+         limits.cpu = '60s'\nlimits.wall = '60s'\n\
+         grants.http = ['https://a.example']\ngrants.jose = ['https://b.example']\n\
+         grants.token_store = ['github']\n",
+    );
+    add(&folder, "hostile-waiting");
+    let mut server = Server::start(folder.path());
+    let address = server.address.clone();
+    let caller = thread::spawn(move || ask(&address, "x-behave: linger\r\n"));
+    server.wait_for("lingers");
+    server.terminate();
+    server.wait_for("shutting down");
+    assert!(!caller.is_finished(), "the request was not in flight any more");
+
+    let reply = caller.join().unwrap();
+    assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"), "{reply}");
+    let body = reply.split("\r\n\r\n").nth(1).unwrap();
+    let body: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(body["user_id"], "visitor");
+    let rest = server.end();
+    assert!(!rest.contains("cut off"), "{rest}");
+}
+
+#[test]
+fn a_refused_request_is_found_in_the_log_by_the_id_that_its_caller_got() {
+    let folder = installed("server.listen = '127.0.0.1:0'\nauth.strategy = 'none'");
+    let mut server = Server::start(folder.path());
+    let forged = "authorization: Bearer nonsense\r\nx-request-id: forged\r\n";
+    let reply = ask(&server.address, forged);
+    assert!(reply.starts_with("HTTP/1.1 401 Unauthorized\r\n"), "{reply}");
+    let id = reply.lines().find_map(|line| line.strip_prefix("x-request-id: ")).unwrap();
+    assert_ne!(id, "forged");
+    let line = server.wait_for("request refused");
+    assert_eq!(line["request.id"], id, "{line}");
+    assert!(reply.contains(&format!(r#""request_id":"{id}""#)), "{reply}");
+    server.terminate();
+    server.end();
+}
+
+/// The commands of the README's section, without prompts.
+fn readme_commands(section: &str) -> Vec<String> {
+    let readme = fs::read_to_string(workspace().join("README.md")).unwrap();
+    let text = readme.split(&format!("\n## {section}\n")).nth(1).expect("the section");
+    let block = text.split("```console\n").nth(1).expect("commands");
+    let block = block.split("```").next().unwrap();
+    block.lines().filter_map(|line| line.strip_prefix("$ ").map(str::to_owned)).collect()
+}
+
+#[test]
+fn the_commands_of_the_readme_work_as_they_are_written() {
+    // What a clone has after its first line of commands: cargo is stood in for
+    // by a script that tells what it was asked for.
+    let clone = tempfile::tempdir().unwrap();
+    let inside = |path: &str| clone.path().join(path);
+    for folder in ["target/release", "stand-in"] {
+        fs::create_dir_all(inside(folder)).unwrap();
     }
+    symlink(workspace().join("examples"), inside("examples")).unwrap();
+    symlink(workspace().join("target/plugins"), inside("target/plugins")).unwrap();
+    symlink(env!("CARGO_BIN_EXE_vestibule-under-test"), inside("target/release/vestibule"))
+        .unwrap();
+    fs::write(inside("stand-in/cargo"), "#!/bin/sh\necho \"$@\" >> stand-in/asked\n").unwrap();
+    fs::set_permissions(inside("stand-in/cargo"), fs::Permissions::from_mode(0o755)).unwrap();
+
+    let mut commands = readme_commands("Run it");
+    let serve = commands.pop().unwrap();
+    assert!(serve.starts_with("vestibule serve "), "{serve}");
+    // In place of the shell, so that the signal reaches the server.
+    let script = format!("set -e\n{}\nexec {serve}\n", commands.join("\n"));
+    let mut shell = Command::new("/bin/sh");
+    shell
+        .args(["-c", &script])
+        .current_dir(clone.path())
+        .env_clear()
+        .env("PATH", format!("{}:/usr/bin:/bin", inside("stand-in").display()))
+        .env("VESTIBULE_LOG_FORMAT", "json")
+        // The port of the example may be taken here.
+        .env("VESTIBULE_SERVER_LISTEN", "127.0.0.1:0")
+        .stdout(fs::File::create(inside("said")).unwrap());
+    let server = Server::of(shell);
+    let reply = ask(&server.address, "");
+    assert!(reply.contains(r#""strategy":"none""#), "{reply}");
+    server.terminate();
+    server.end();
+    assert_eq!(
+        fs::read_to_string(inside("stand-in/asked")).unwrap(),
+        "build --release --package vestibule\nxtask plugins\n",
+    );
+    let said = fs::read_to_string(inside("said")).unwrap();
+    assert!(said.starts_with("ok: strategy none "), "{said}");
 }

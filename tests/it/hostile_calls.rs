@@ -4,7 +4,13 @@
 //! Every case runs twice: called directly, and on a fiber as components are
 //! that import something which may wait.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use http::StatusCode;
 use vestibule::{
@@ -18,8 +24,9 @@ const MIB: usize = 1 << 20;
 /// Limits that are quick to reach.
 const TIGHT: &str = "[auth.limits]\nmemory = '4MiB'\ncpu = '20ms'\n";
 
-/// The grant that the waiting variant needs.
-const GRANT: &str = "[auth.grants]\ntoken_store = ['github']\n";
+/// The grants that the waiting variant needs.
+const GRANT: &str = "[auth.grants]\nhttp = ['https://a.example']\njose = ['https://b.example']\n\
+                     token_store = ['github']\n";
 
 async fn direct() -> TestApp {
     TestApp::start("hostile", TIGHT).await
@@ -175,26 +182,30 @@ async fn a_runaway_on_a_fiber_gives_way_to_others() {
 async fn a_call_too_many_is_refused_and_not_queued() {
     let app = TestApp::start("hostile", "[auth.limits]\ncpu = '1s'\nconcurrency = 1\n").await;
     let busy = app.clone();
-    let (started, wait) = std::sync::mpsc::channel();
+    let enough = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&enough);
+    // Runs away again and again, until it was seen to be in the way.
     let runaway = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            started.send(()).unwrap();
-            call(&busy, "spin").await
-        })
+            while !seen.load(Ordering::Relaxed) {
+                let error = call(&busy, "spin").await;
+                assert!(matches!(error, Some(CallError::CpuBudget(_) | CallError::Saturated(_))));
+            }
+        });
     });
-    wait.recv().unwrap();
     let refused = loop {
         match call(&app, "ok").await {
             Some(error) => break error,
-            // The other thread has not begun yet.
             None => std::thread::yield_now(),
         }
     };
     assert_eq!(refused, CallError::Saturated(1));
     let reply = app.anonymous().with("x-behave", "ok").get("/auth/session").await;
     assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(matches!(runaway.join().unwrap(), Some(CallError::CpuBudget(_))));
+    assert_eq!(reply.header("retry-after"), "1");
+    enough.store(true, Ordering::Relaxed);
+    runaway.join().unwrap();
     next_caller_is_served(&app).await;
 }
 

@@ -23,8 +23,9 @@ async fn refused(bytes: &[u8]) -> LoadError {
 
 async fn refused_at(app: &TestApp, file: &Path) -> LoadError {
     let error = app.host.replace(file).await.expect_err("it must not serve");
-    let line = error.at(file);
+    let line = error.to_string();
     assert!(line.contains("candidate"), "the file is not named: {line}");
+    let StartError::Load { source: error, .. } = error else { panic!("{line}") };
     let next = app.anonymous().get("/auth/session").await;
     assert_eq!(next.status, StatusCode::OK, "the strategy that served serves no more");
     assert_eq!(next.json()["strategy"], "none");
@@ -211,10 +212,7 @@ async fn a_folder_and_a_missing_file_are_refused() {
 #[tokio::test]
 async fn a_file_that_is_not_the_pinned_one_is_refused() {
     let pin = format!("auth.sha256 = '{}'", "0".repeat(64));
-    let error = match TestApp::try_start("none", &pin, &[]).await {
-        Ok(_) => panic!("it started"),
-        Err(error) => error,
-    };
+    let Err(error) = TestApp::try_start("none", &pin, &[]).await else { panic!("it started") };
     assert!(
         matches!(&error, StartError::Load { source: LoadError::DigestMismatch { .. }, .. }),
         "{error}"
@@ -232,12 +230,14 @@ async fn a_replacement_that_passes_serves_the_next_request() {
 
 #[tokio::test]
 async fn a_strategy_that_lets_everybody_in_stays_off_the_network() {
-    let error = match TestApp::try_start("none", "server.listen = '0.0.0.0:0'", &[]).await {
-        Ok(_) => panic!("it started"),
-        Err(error) => error,
+    let Err(error) = TestApp::try_start("none", "server.listen = '0.0.0.0:0'", &[]).await else {
+        panic!("it started")
     };
     assert!(matches!(error, StartError::Open { .. }), "{error}");
     let toml = "server.listen = '0.0.0.0:0'\nserver.allow_open = true";
     TestApp::start("none", toml).await;
-    TestApp::start("hostile", "server.listen = '0.0.0.0:0'").await;
+    let app = TestApp::start("hostile", "server.listen = '0.0.0.0:0'").await;
+    let error = app.host.replace(&component("none")).await.unwrap_err();
+    assert!(matches!(error, StartError::Open { .. }), "{error}");
+    assert_eq!(app.anonymous().get("/auth/session").await.json()["strategy"], "hostile");
 }

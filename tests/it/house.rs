@@ -1,6 +1,8 @@
 //! The house rules that a search can hold: who may import what, and which words
 //! may stand where.
 
+mod paths;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -9,7 +11,7 @@ use std::{
 use vestibule_tests::workspace;
 
 /// The ground floor: open to every room, and using none.
-const GROUND: [&str; 4] = ["clock", "config", "hex", "identity"];
+const GROUND: [&str; 5] = ["clock", "config", "hex", "identity", "text"];
 
 /// Each room of the host, and the rooms above the ground that it may use.
 const ROOMS: [(&str, &[&str]); 8] = [
@@ -53,11 +55,10 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     found
 }
 
-/// The room that a file of the host belongs to: `engine/load/file.rs` is of `engine`.
-fn room(path: &Path) -> String {
-    let inside = path.strip_prefix(workspace().join("host/src")).unwrap();
-    let first = inside.components().next().unwrap().as_os_str().to_str().unwrap();
-    first.trim_end_matches(".rs").to_owned()
+/// Where in the host a file stands: `engine/load/file.rs` is `engine::load::file`.
+fn module(path: &Path) -> Vec<String> {
+    let inside = path.strip_prefix(workspace().join("host/src")).unwrap().with_extension("");
+    inside.iter().map(|part| part.to_str().unwrap().to_owned()).collect()
 }
 
 /// What stands before a file's own tests.
@@ -69,45 +70,80 @@ fn code_lines(text: &str) -> impl Iterator<Item = &str> {
     without_tests(text).lines().map(str::trim).filter(|line| !line.starts_with("//"))
 }
 
-#[test]
-fn every_room_imports_downward_only() {
-    for (path, text) in sources("host/src") {
-        let room = room(&path);
-        let may_use: &[&str] = match ROOMS.iter().find(|(name, _)| *name == room) {
-            Some((_, may_use)) => may_use,
-            None if GROUND.contains(&room.as_str()) || room == "lib" => &[],
-            None => panic!("{room} has no place in the house"),
-        };
-        let above_ground = ROOMS.iter().map(|(name, _)| *name);
-        let ground = GROUND.into_iter().filter(|_| GROUND.contains(&room.as_str()));
-        for other in above_ground.chain(ground) {
-            if other == room || may_use.contains(&other) || room == "lib" {
-                continue;
-            }
-            for line in code_lines(&text) {
-                let names_it = line.contains(&format!("crate::{other}"))
-                    // Inside a grouped `use crate::{…}`.
-                    || (text.contains("use crate::{") && line.starts_with(&format!("{other}::")));
-                assert!(!names_it, "{} may not use {other}: {line}", path.display());
-            }
+/// What a file of the host names that it may not, by the rooms and by the doors.
+fn departures(module: &[String], text: &str) -> Vec<String> {
+    let room = module[0].as_str();
+    let may_use = match ROOMS.iter().find(|(name, _)| *name == room) {
+        Some((_, may_use)) => *may_use,
+        None if GROUND.contains(&room) || room == "lib" => &[],
+        None => panic!("{room} has no place in the house"),
+    };
+    // The root of the crate is no module of its own.
+    let module = if matches!(room, "lib" | "main") { &[] } else { module };
+    let forbidden = |path: &paths::Names| match (path[0].as_str(), path.get(1)) {
+        ("crate", _) if room == "lib" => false,
+        ("crate", Some(other)) => {
+            let other = other.as_str();
+            let on_the_ground = GROUND.contains(&other) && !GROUND.contains(&room);
+            other != room && !may_use.contains(&other) && !on_the_ground
         }
+        // Under another name, the whole house.
+        ("crate", None) => true,
+        (dependency, _) => {
+            DOORS.iter().any(|(name, doors)| *name == dependency && !doors.contains(&room))
+        }
+    };
+    let named = paths::named(without_tests(text), module);
+    named.iter().filter(|path| forbidden(path)).map(|path| path.join("::")).collect()
+}
+
+#[test]
+fn every_room_imports_downward_only_and_every_dependency_has_one_door() {
+    for (path, text) in sources("host/src") {
+        let departures = departures(&module(&path), &text);
+        assert!(departures.is_empty(), "{} may not use {departures:?}", path.display());
     }
 }
 
 #[test]
-fn every_dependency_has_one_door() {
-    for (path, text) in sources("host/src") {
-        let room = room(&path);
-        for (dependency, doors) in DOORS {
-            if doors.contains(&room.as_str()) {
-                continue;
-            }
-            for line in code_lines(&text) {
-                let names_it = line.contains(&format!("{dependency}::"))
-                    && !line.contains(&format!("_{dependency}::"));
-                assert!(!names_it, "{} may not use {dependency}: {line}", path.display());
-            }
-        }
+fn a_departure_is_found_however_it_is_written() {
+    let of = |module: &str, text: &str| {
+        let module: Vec<String> = module.split("::").map(str::to_owned).collect();
+        departures(&module, text)
+    };
+    for (module, text, departure) in [
+        ("store", "use crate::{engine::Engine, http::Problem};", "crate::engine::Engine"),
+        ("store", "use crate::{engine::Engine, http::Problem};", "crate::http::Problem"),
+        ("store", "use crate::{\n    clock,\n    engine::{self, Engine},\n};", "crate::engine"),
+        ("store", "use crate::engine as machine;", "crate::engine"),
+        ("store", "use crate as house;", "crate"),
+        ("store", "use crate::*;", "crate::*"),
+        ("store", "use super::engine;", "crate::engine"),
+        ("store", "use super::*;", "crate::*"),
+        ("store::users", "pub use super::super::http::Problem;", "crate::http::Problem"),
+        ("store", "fn f() { crate::http::router(host) }", "crate::http::router"),
+        ("clock", "use crate::config::Config;", "crate::config::Config"),
+        ("main", "fn main() { vestibule::store::open() }", "crate::store::open"),
+        ("http", "use wasmtime as w;", "wasmtime"),
+        ("engine", "use axum as web;", "axum"),
+        ("engine", "use ::{axum as web, std::fmt};", "axum"),
+        ("engine", "extern crate axum as web;", "axum"),
+        ("http", "use {std::fmt, sqlx::{Row, query}};", "sqlx::Row"),
+        ("http", "#[derive(clap::Args)] struct A;", "clap::Args"),
+        ("http", "fn f() -> Result<(), ::sqlx::Error> {}", "sqlx::Error"),
+    ] {
+        let found = of(module, text);
+        assert!(found.iter().any(|path| path == departure), "{module}: {text}: {found:?}");
+    }
+    for (module, text) in [
+        ("http", "use crate::{engine::Engine, identity::Request, store::{self, Store}};"),
+        ("http::error", "use super::Problem; use axum::{Json, body::Body};"),
+        ("store", "// use crate::http;\nlet x = \"crate::http::router, sqlx::query\";"),
+        ("store", "fn f() {}\n\n#[cfg(test)]\nmod tests {\n    use crate::http::Problem;\n}"),
+        ("engine", "use crate::capability::clock; use wasmtime as w; let axum = my_axum::x();"),
+        ("lib", "pub use crate::http::router;"),
+    ] {
+        assert_eq!(of(module, text), [""; 0], "{module}: {text}");
     }
 }
 
@@ -171,6 +207,36 @@ fn every_file_says_what_it_is_for() {
     for folder in ["host/src", "plugins", "xtask/src", "tests/harness", "tests/it", "examples"] {
         for (path, text) in sources(folder) {
             assert!(text.starts_with("//! "), "{} opens with no purpose", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_example_is_as_short_as_the_map_says() {
+    let file = workspace().join("examples/hello-strategy/src/lib.rs");
+    let text = fs::read_to_string(file).unwrap();
+    let lines = code_lines(&text).filter(|line| !line.is_empty()).count();
+    assert!(lines < 40, "{lines} lines of code");
+    let map = fs::read_to_string(workspace().join("ARCHITECTURE.md")).unwrap();
+    assert!(map.contains("a strategy in under 40 lines of code"));
+}
+
+#[test]
+fn every_link_between_documents_leads_somewhere() {
+    let mut documents: Vec<PathBuf> =
+        ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "plugins/sdk/README.md"]
+            .map(|name| workspace().join(name))
+            .into();
+    documents.push(workspace().join("examples/hello-strategy/README.md"));
+    for entry in fs::read_dir(workspace().join("docs")).unwrap() {
+        documents.push(entry.unwrap().path());
+    }
+    for file in documents {
+        let text = fs::read_to_string(&file).unwrap_or_else(|_| panic!("{}", file.display()));
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.contains("://") && !link.starts_with('#')) {
+            let path = file.parent().unwrap().join(link.split('#').next().unwrap());
+            assert!(path.exists(), "{} leads to {link}, which is not there", file.display());
         }
     }
 }

@@ -36,7 +36,7 @@ async fn a_setting_may_stand_in_auth_itself() {
 #[tokio::test]
 async fn a_secret_never_shows_among_the_settings() {
     for (toml, environment) in
-        [("[auth.settings]\ntoken = 'hush'", &[][..]), ("", &[("VESTIBULE_TEST_TOKEN", "hush")])]
+        [("[auth.settings]\ntoken = 'hush'", &[][..]), ("", &[("HOSTILE_TOKEN", "hush")])]
     {
         let settings = seen(toml, environment).await;
         assert!(!settings.contains("hush") && !settings.contains("token"), "{settings}");

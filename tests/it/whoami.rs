@@ -90,6 +90,49 @@ async fn a_header_that_the_strategy_reads_may_neither_repeat_nor_be_odd() {
 }
 
 #[tokio::test]
+async fn a_web_page_cannot_reach_the_local_owner_under_a_name_of_its_own() {
+    let app = TestApp::start("none", "server.public_url = 'https://mine.example'").await;
+    let asked =
+        async |host| app.anonymous().with("host", host).get("/api/v1/users/me").await.status;
+    for ours in [
+        "localhost",
+        "LOCALHOST:3000",
+        "127.0.0.1:3000",
+        "[::1]:3000",
+        "app.localhost",
+        "mine.example",
+        "mine.example:443",
+    ] {
+        assert_eq!(asked(ours).await, StatusCode::OK, "{ours}");
+    }
+    for theirs in [
+        "evil.example",
+        "evil.example:3000",
+        "localhost.evil.example",
+        "10.0.0.1",
+        "mine.example.evil",
+    ] {
+        assert_eq!(asked(theirs).await, StatusCode::MISDIRECTED_REQUEST, "{theirs}");
+    }
+    let open = TestApp::start("none", "server.allow_open = true").await;
+    let reply = open.anonymous().with("host", "anything.example").get("/auth/session").await;
+    assert_eq!(reply.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_host_that_is_none_or_two_is_refused() {
+    let app = TestApp::start("hostile", "").await;
+    for host in ["", "a,b", "a b", "user@localhost", "user:secret@localhost", "a/b"] {
+        let reply = app.anonymous().with("host", host).get("/auth/session").await;
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{host:?}");
+    }
+    let two = app.anonymous().with("host", "a").with("host", "b").get("/auth/session").await;
+    assert_eq!(two.status, StatusCode::BAD_REQUEST);
+    let target = app.anonymous().get("http://user:secret@localhost/auth/session").await;
+    assert_eq!(target.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
 async fn health_and_readiness_tell_apart_alive_and_willing() {
     let app = TestApp::start("none", "").await;
     assert_eq!(app.anonymous().get("/healthz").await.status, StatusCode::OK);

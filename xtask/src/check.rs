@@ -59,33 +59,34 @@ impl EndToEnd {
 /// Runs every check in order, the cheap ones first.
 pub(crate) fn ci(root: &Root) -> anyhow::Result<()> {
     let started = Instant::now();
-    step("formatting", || succeed(&mut cargo_with(root, &["fmt", "--all", "--check"])))?;
-    step("components", || guests::build(root, &guests::Selection::all_twice()).map(drop))?;
-    step("lints", || {
+    let mut passed = Vec::new();
+    let mut step = |name, work: &dyn Fn() -> anyhow::Result<()>| {
+        println!("==> {name}");
+        let started = Instant::now();
+        let done = work();
+        println!("<== {name}: {} s", started.elapsed().as_secs());
+        passed.push(name);
+        done
+    };
+    step("formatting", &|| succeed(&mut cargo_with(root, &["fmt", "--all", "--check"])))?;
+    step("components", &|| guests::build(root, &guests::Selection::all_twice()).map(drop))?;
+    step("lints", &|| {
         let lint = ["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
         succeed(&mut cargo_with(root, &lint))
     })?;
-    step("documentation", || {
+    step("documentation", &|| {
         let document = ["doc", "--workspace", "--no-deps", "--document-private-items"];
         succeed(cargo_with(root, &document).env("RUSTDOCFLAGS", "--deny warnings"))
     })?;
-    step("tests", || test(root, &[]))?;
-    step("dependencies", || {
+    step("tests", &|| test(root, &[]))?;
+    step("dependencies", &|| {
         // Advisories need a network that not every machine has; licences,
         // duplicates and sources do not.
         let check = ["check", "licenses", "bans", "sources"];
         succeed(Command::new(cargo_deny(root)?).current_dir(root.path()).args(check))
     })?;
-    println!("everything passed in {} s", started.elapsed().as_secs());
+    println!("passed in {} s: {}", started.elapsed().as_secs(), passed.join(", "));
     Ok(())
-}
-
-fn step(name: &str, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
-    println!("==> {name}");
-    let started = Instant::now();
-    let done = work();
-    println!("<== {name}: {} s", started.elapsed().as_secs());
-    done
 }
 
 /// cargo-deny, installed below `target` where this version is not there yet.

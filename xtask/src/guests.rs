@@ -3,11 +3,15 @@
 //! What ships goes to `target/plugins`, what only tests use to
 //! `target/test-plugins`. A file is rewritten only where its bytes changed, so
 //! that a host which watches the directory stays calm.
+//!
+//! Each guest is compiled by a cargo of its own: one for several would give
+//! their dependencies the features of all of them, and a guest other bytes with
+//! each selection.
 
 mod component;
+mod flags;
 mod toolchain;
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -48,7 +52,7 @@ pub(crate) struct Selection {
     #[arg(long, value_enum, default_value_t, env = "VESTIBULE_GUEST_TOOLCHAIN")]
     toolchain: Choice,
 
-    /// Build once more from nothing, in another folder, and refuse what differs.
+    /// Build once more from nothing, in another folder and order, and refuse what differs.
     #[arg(long)]
     twice: bool,
 
@@ -90,6 +94,9 @@ pub(crate) fn build(root: &Root, selection: &Selection) -> anyhow::Result<Vec<Pa
 }
 
 /// Builds from nothing in another folder; the same source must give the same bytes.
+///
+/// In the opposite order, so that each guest meets other guests' dependencies
+/// than the first time, and one meets none at all.
 fn compare_with_another_build(
     root: &Root,
     toolchain: Toolchain,
@@ -100,7 +107,8 @@ fn compare_with_another_build(
     if directory.exists() {
         fs::remove_dir_all(&directory)?;
     }
-    let modules = compile(root, toolchain, guests, &directory)?;
+    let reversed: Vec<&Guest> = guests.iter().rev().copied().collect();
+    let modules = compile(root, toolchain, &reversed, &directory)?;
     for (guest, path) in guests.iter().zip(components) {
         let same = component::encode(&read_module(&modules, guest)?)? == fs::read(path)?;
         ensure!(same, "`{}` differs from build to build", guest.name);
@@ -121,61 +129,28 @@ fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Guest>> {
     Ok(GUESTS.iter().filter(wanted).collect())
 }
 
-/// Compiles core modules and returns their directory.
+/// Compiles core modules, one after the other, and returns their directory.
 fn compile(
     root: &Root,
     toolchain: Toolchain,
     guests: &[&Guest],
     directory: &Path,
 ) -> anyhow::Result<PathBuf> {
-    let mut cargo = Command::new(cargo());
-    cargo
-        .current_dir(root.path())
-        .args(["build", "--quiet", "--profile", PROFILE, "--target", TARGET])
-        .arg("--target-dir")
-        .arg(directory);
+    let flags = flags::encoded(root, toolchain)?;
     for guest in guests {
-        cargo.args(["--package", guest.package]);
-    }
-    toolchain.prepare(&mut cargo);
-    cargo.env_remove("RUSTFLAGS").env("CARGO_ENCODED_RUSTFLAGS", flags(root, toolchain)?);
+        let mut cargo = Command::new(cargo());
+        cargo
+            .current_dir(root.path())
+            .args(["build", "--quiet", "--profile", PROFILE, "--target", TARGET])
+            .args(["--package", guest.package, "--target-dir"])
+            .arg(directory);
+        toolchain.prepare(&mut cargo);
+        cargo.env_remove("RUSTFLAGS").env("CARGO_ENCODED_RUSTFLAGS", &flags);
 
-    let status = cargo.status().context("cannot run cargo")?;
-    ensure!(status.success(), "the guests do not compile ({status})");
+        let status = cargo.status().context("cannot run cargo")?;
+        ensure!(status.success(), "`{}` does not compile ({status})", guest.name);
+    }
     Ok(directory.join(TARGET).join(PROFILE))
-}
-
-/// The flags of every guest, in the form that survives spaces in paths.
-fn flags(root: &Root, toolchain: Toolchain) -> anyhow::Result<OsString> {
-    let mut flags: Vec<OsString> = [
-        // The default of 1 MiB lies within the initial memory and would have to
-        // be cleared for each call where the kernel cannot tell what was touched.
-        "-Clink-arg=-zstack-size=65536",
-        "-Ctarget-feature=+bulk-memory,+simd128",
-        "--cfg=getrandom_backend=\"custom\"",
-    ]
-    .map(OsString::from)
-    .into();
-
-    // The same bytes wherever it is built, and nobody's paths in panic messages.
-    // The last prefix that matches wins.
-    let cargo_home = cargo_home()?;
-    let mut remap = vec![
-        (cargo_home.clone(), "/cargo"),
-        (toolchain.library_source()?, "/rust"),
-        (root.path().to_owned(), "/vestibule"),
-    ];
-    for registry in fs::read_dir(cargo_home.join("registry/src")).into_iter().flatten() {
-        remap.push((registry?.path(), "/crates"));
-    }
-    for (from, to) in remap {
-        let mut flag = OsString::from("--remap-path-prefix=");
-        flag.push(from);
-        flag.push("=");
-        flag.push(to);
-        flags.push(flag);
-    }
-    Ok(flags.join("\u{1f}".as_ref()))
 }
 
 fn assemble(root: &Root, modules: &Path, guest: &Guest) -> anyhow::Result<PathBuf> {
@@ -213,12 +188,4 @@ fn write_if_changed(path: &Path, bytes: &[u8]) -> anyhow::Result<bool> {
     fs::write(&partial, bytes).with_context(|| format!("cannot write {}", partial.display()))?;
     fs::rename(&partial, path).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(true)
-}
-
-#[expect(clippy::disallowed_methods, reason = "cargo says by the environment where it is")]
-fn cargo_home() -> anyhow::Result<PathBuf> {
-    std::env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::home_dir().map(|home| home.join(".cargo")))
-        .context("neither CARGO_HOME nor a home directory is known")
 }

@@ -1,5 +1,7 @@
 //! `secrets`: handles that a component can compare and name, and never read.
 
+use std::sync::Arc;
+
 use hmac::{Hmac, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -12,11 +14,11 @@ use crate::bindings::vestibule::auth::secrets::{Host, HostSecret, SecretError};
 /// What a handle stands for.
 #[derive(Debug)]
 #[expect(unreachable_pub, reason = "the generated bindings name it as public")]
-pub struct Secret(SecretString);
+pub struct Secret(Arc<SecretString>);
 
 impl Secret {
-    pub(crate) fn new(text: SecretString) -> Self {
-        Self(text)
+    pub(crate) fn new(text: impl Into<Arc<SecretString>>) -> Self {
+        Self(text.into())
     }
 
     /// Compares digests, so that neither the content nor the length of either

@@ -55,6 +55,13 @@ impl HostLease for Context {
         Err(no_lease())
     }
 
+    async fn abandon_rotation(
+        &mut self,
+        _this: Resource<Lease>,
+    ) -> wasmtime::Result<Result<(), StoreError>> {
+        Err(no_lease())
+    }
+
     async fn save(
         &mut self,
         _this: Resource<Lease>,

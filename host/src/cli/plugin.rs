@@ -86,8 +86,12 @@ fn text(inspection: &Inspection) -> String {
     }
     lines.extend([String::new(), "proposes to be granted".to_owned()]);
     let grants = &description.grants;
-    let proposals =
-        [("http", &grants.http), ("jose", &grants.jose), ("token_store", &grants.token_store)];
+    let proposals = [
+        ("http", &grants.http),
+        ("browser", &grants.browser),
+        ("jose", &grants.jose),
+        ("token_store", &grants.token_store),
+    ];
     for (key, sources) in proposals {
         if !sources.is_empty() {
             lines.push(row(key, &sources.iter().map(source).collect::<Vec<_>>().join(", ")));

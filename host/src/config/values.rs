@@ -32,6 +32,17 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
+/// Whether a URL is an origin: scheme, host and port, and nothing else.
+pub(super) fn is_origin(url: &url::Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none()
+}
+
 /// Where a database is. It may hold a password, so that it shows without one.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
@@ -44,6 +55,12 @@ impl DatabaseUrl {
         Self(url.into())
     }
 
+    /// Whether this is a database that is known here.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.0.starts_with("sqlite:")
+    }
+
     /// The URL with its password, for the driver.
     #[must_use]
     pub fn with_password(&self) -> &str {
@@ -54,14 +71,11 @@ impl DatabaseUrl {
 /// Scheme, host and path, without who and how.
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, rest) = self.0.split_once(':').unwrap_or(("", &self.0));
-        let rest = rest.split(['?', '#']).next().unwrap_or_default();
-        // A password may hold any character, an `@` written carelessly included.
-        match rest.rsplit_once('@') {
-            Some((_, place)) => write!(f, "{scheme}://…@{place}"),
-            None if scheme.is_empty() => f.write_str("…"),
-            None => write!(f, "{scheme}:{rest}"),
-        }
+        let Some((scheme, rest)) = self.0.split_once(':') else { return f.write_str("…") };
+        // First the `@`: a password written carelessly may hold any character.
+        let (who, place) = rest.rsplit_once('@').map_or(("", rest), |(_, place)| ("//…@", place));
+        let place = place.split(['?', '#']).next().unwrap_or_default();
+        write!(f, "{scheme}:{who}{place}")
     }
 }
 
@@ -82,6 +96,7 @@ mod tests {
             ("sqlite::memory:", "sqlite::memory:"),
             ("postgres://me:hush@db.example/v?sslmode=require", "postgres://…@db.example/v"),
             ("postgres://me:h@sh@db.example/v?password=hush", "postgres://…@db.example/v"),
+            ("postgres://me:hu?sh#@db.example/v", "postgres://…@db.example/v"),
             ("hush", "…"),
         ] {
             assert_eq!(DatabaseUrl::new(url).to_string(), shown);

@@ -39,8 +39,9 @@ impl Strategy {
         let (lane, permit) = self.enter()?;
         let mut store = self.store(lane, request.id);
         watch.passed(Step::Store);
-        let answer = if lane.waits {
-            self.authenticate_on_a_fiber(lane, &mut store, request, watch).await
+        let answer = if lane.waits || self.suspicion.is_raised() {
+            // Boxed, so that the future of the other path stays small.
+            Box::pin(self.authenticate_on_a_fiber(lane, &mut store, request, watch)).await
         } else {
             self.authenticate_directly(lane, &mut store, request, watch)
         };
@@ -72,7 +73,13 @@ impl Strategy {
             watch.passed(Step::Instantiate);
             Ok(authenticate.call(&mut *store, (&request,))?.0)
         })();
-        answer.map_err(|error| self.classify(store, &error))
+        answer.map_err(|error| {
+            let error = self.classify(store, &error);
+            if matches!(error, CallError::CpuBudget(_)) {
+                self.suspicion.raise();
+            }
+            error
+        })
     }
 
     async fn authenticate_on_a_fiber(

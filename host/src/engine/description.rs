@@ -2,7 +2,11 @@
 
 use serde::Serialize;
 
-use crate::bindings::exports::vestibule::auth::plugin as wit;
+use super::settings;
+use crate::{
+    bindings::exports::vestibule::auth::plugin as wit,
+    text::{cut, escape, is_treacherous},
+};
 
 /// The most headers that a strategy may ask for.
 const MAX_HEADERS: usize = 16;
@@ -12,6 +16,26 @@ const MAX_SETTINGS: usize = 64;
 
 /// The longest text of a description, in bytes.
 const MAX_TEXT_BYTES: usize = 1024;
+
+/// The most aliases, proposed grants, choices and variables of anything.
+const MAX_ALIASES: usize = 8;
+const MAX_GRANTS: usize = 16;
+const MAX_CHOICES: usize = 32;
+const MAX_VARIABLES: usize = 8;
+
+/// Words by which the name of a variable tells that it holds a secret.
+const SECRET_WORDS: [&str; 10] = [
+    "AUTHORIZATION",
+    "COOKIE",
+    "CREDENTIAL",
+    "DATABASE",
+    "DSN",
+    "PASS",
+    "PRIVATE",
+    "SECRET",
+    "SESSION",
+    "TOKEN",
+];
 
 /// Headers that carry credentials, or that a proxy may have made up: the host
 /// reads those itself and hands on what it makes of them.
@@ -87,6 +111,8 @@ pub enum GrantSource {
 pub struct ProposedGrants {
     /// Origins for `http-client`.
     pub http: Vec<GrantSource>,
+    /// Origins that browsers may be sent to, beyond those of `http`.
+    pub browser: Vec<GrantSource>,
     /// Issuers for `jose`.
     pub jose: Vec<GrantSource>,
     /// Token names for `token-store`.
@@ -98,6 +124,7 @@ impl ProposedGrants {
     pub(super) fn under(&self, key: &str) -> &[GrantSource] {
         match key {
             "http" => &self.http,
+            "browser" => &self.browser,
             "jose" => &self.jose,
             "token_store" => &self.token_store,
             _ => &[],
@@ -148,6 +175,7 @@ impl Description {
             headers: described.headers,
             grants: ProposedGrants {
                 http: described.grants.http.into_iter().map(source).collect(),
+                browser: described.grants.browser.into_iter().map(source).collect(),
                 jose: described.grants.jose.into_iter().map(source).collect(),
                 token_store: described
                     .grants
@@ -166,46 +194,98 @@ impl Description {
 
     fn check(&self) -> Result<(), String> {
         name("name", &self.name)?;
-        for alias in &self.aliases {
-            name("alias", alias)?;
-        }
+        few("aliases", &self.aliases, MAX_ALIASES)?;
+        self.aliases.iter().try_for_each(|alias| name("alias", alias))?;
+        text("version", &self.version)?;
         semver::Version::parse(&self.version)
             .map_err(|error| format!("its version {:?} is not semver: {error}", self.version))?;
         text("summary", &self.summary)?;
-        if let Some(label) = &self.log_in {
-            text("log-in label", label)?;
-        }
-        if self.settings.len() > MAX_SETTINGS {
-            return Err(format!("it has more than {MAX_SETTINGS} settings"));
-        }
+        self.log_in.iter().try_for_each(|label| text("log-in label", label))?;
+        few("settings", &self.settings, MAX_SETTINGS)?;
         for (index, setting) in self.settings.iter().enumerate() {
-            name("setting", &setting.name)?;
-            text("help of a setting", &setting.help)?;
+            setting.check()?;
             if self.settings[..index].iter().any(|other| other.name == setting.name) {
                 return Err(format!("it has two settings {:?}", setting.name));
             }
         }
-        if self.headers.len() > MAX_HEADERS {
-            return Err(format!("it asks for more than {MAX_HEADERS} headers"));
+        few("headers", &self.headers, MAX_HEADERS)?;
+        self.headers.iter().try_for_each(|wanted| header(wanted))?;
+        for key in ["http", "browser", "jose", "token_store"] {
+            few("proposed grants", self.grants.under(key), MAX_GRANTS)?;
+            self.grants.under(key).iter().try_for_each(|source| self.check_grant(source))?;
         }
-        for header in &self.headers {
-            if WITHHELD_HEADERS.contains(&header.as_str()) {
-                return Err(format!(
-                    "it asks for the header {header:?}, which no strategy can have"
-                ));
+        few("providers", &self.providers, crate::identity::PROVIDERS.len())?;
+        match self.providers.iter().find(|p| !crate::identity::PROVIDERS.contains(&p.as_str())) {
+            Some(unknown) => {
+                Err(format!("it names {}, which is no known provider", short(unknown)))
             }
-            let valid = http::HeaderName::from_bytes(header.as_bytes())
-                .is_ok_and(|parsed| parsed.as_str() == header);
-            if !valid {
-                return Err(format!(
-                    "it asks for {header:?}, which is no header name in lower case"
-                ));
+            None => Ok(()),
+        }
+    }
+
+    /// What is proposed is printed, so that it can come from no secret.
+    fn check_grant(&self, source: &GrantSource) -> Result<(), String> {
+        match source {
+            GrantSource::Fixed(value) => text("proposed grant", value),
+            GrantSource::Setting(name) => {
+                let setting = self.settings.iter().find(|setting| setting.name == *name);
+                match setting {
+                    Some(found) if found.kind == SettingType::Url && !found.secret => Ok(()),
+                    _ => Err(format!(
+                        "it proposes a grant from {}, which is no setting of the type url",
+                        short(name)
+                    )),
+                }
             }
         }
-        for provider in &self.providers {
-            if !crate::identity::PROVIDERS.contains(&provider.as_str()) {
-                return Err(format!("it names {provider:?}, which is no known provider"));
+    }
+}
+
+impl Setting {
+    fn check(&self) -> Result<(), String> {
+        name("setting", &self.name)?;
+        few("aliases of a setting", &self.aliases, MAX_ALIASES)?;
+        self.aliases.iter().try_for_each(|alias| name("alias of a setting", alias))?;
+        text("help of a setting", &self.help)?;
+        if let SettingType::Choice(choices) = &self.kind {
+            few("choices of a setting", choices, MAX_CHOICES)?;
+            choices.iter().try_for_each(|choice| text("choice", choice))?;
+        }
+        few("variables of a setting", &self.environment, MAX_VARIABLES)?;
+        self.environment.iter().try_for_each(|variable| self.check_variable(variable))?;
+        match &self.default {
+            Some(_) if self.secret => {
+                Err(format!("its setting {:?} is a secret and has a default", self.name))
             }
+            Some(value) => settings::checked(&self.kind, value.clone()).map(drop).map_err(|what| {
+                format!("the default of its setting {:?} does not fit: {what}", self.name)
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// A component names the variables that it would like to have, and gets what
+    /// is no secret as text. So it can name none that may hold one.
+    fn check_variable(&self, variable: &str) -> Result<(), String> {
+        let valid = variable.len() <= 64
+            && variable.starts_with(|first: char| first.is_ascii_uppercase())
+            && variable.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+        if !valid {
+            return Err(format!(
+                "it asks for the variable {}, which is not upper-case letters, digits and underscores",
+                short(variable)
+            ));
+        }
+        if variable.starts_with("VESTIBULE_") {
+            return Err(format!("it asks for {variable}, and VESTIBULE_ is for the host's own"));
+        }
+        let is_key = |word: &str| word.ends_with("KEY") || word.ends_with("KEYS");
+        let telling = SECRET_WORDS.iter().any(|word| variable.contains(word))
+            || variable.split('_').any(is_key);
+        if telling && !self.secret {
+            return Err(format!(
+                "it asks for {variable} as plain text, and variables of such a name hold secrets"
+            ));
         }
         Ok(())
     }
@@ -223,16 +303,45 @@ fn name(what: &str, name: &str) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!(
-            "its {what} {name:?} is not 1 to 64 lower-case letters, digits, hyphens and underscores"
+            "its {what} {} is not 1 to 64 lower-case letters, digits, hyphens and underscores",
+            short(name)
         ))
     }
 }
 
 fn text(what: &str, text: &str) -> Result<(), String> {
-    if text.len() > MAX_TEXT_BYTES || text.chars().any(char::is_control) {
+    if text.len() > MAX_TEXT_BYTES || text.contains(is_treacherous) {
         return Err(format!("its {what} is not one line of at most {MAX_TEXT_BYTES} bytes"));
     }
     Ok(())
+}
+
+fn few<T>(what: &str, items: &[T], most: usize) -> Result<(), String> {
+    if items.len() > most {
+        return Err(format!("it has more than {most} {what}"));
+    }
+    Ok(())
+}
+
+fn header(wanted: &str) -> Result<(), String> {
+    if WITHHELD_HEADERS.contains(&wanted) {
+        return Err(format!("it asks for the header {wanted:?}, which no strategy can have"));
+    }
+    let valid = wanted.len() <= 64
+        && http::HeaderName::from_bytes(wanted.as_bytes())
+            .is_ok_and(|parsed| parsed.as_str() == wanted);
+    if !valid {
+        return Err(format!(
+            "it asks for {}, which is no header name in lower case of at most 64 bytes",
+            short(wanted)
+        ));
+    }
+    Ok(())
+}
+
+/// A name that may be anything, for an error.
+fn short(name: &str) -> String {
+    format!("{:?}", escape(&cut(name.to_owned(), 64)))
 }
 
 fn source(source: wit::GrantSource) -> GrantSource {
@@ -265,4 +374,83 @@ fn setting(setting: wit::Setting) -> Result<Setting, String> {
         help: setting.help,
         environment: setting.environment,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setting(secret: bool, variable: &str) -> Setting {
+        Setting {
+            name: "thing".to_owned(),
+            aliases: Vec::new(),
+            kind: SettingType::Text,
+            required: false,
+            secret,
+            default: None,
+            help: "A thing.".to_owned(),
+            environment: vec![variable.to_owned()],
+        }
+    }
+
+    #[test]
+    fn a_variable_that_may_hold_a_secret_cannot_be_had_as_text() {
+        for variable in [
+            "HOST_DB_PASSWORD",
+            "OAUTH_CLIENT_SECRET",
+            "AWS_SESSION_TOKEN",
+            "STRIPE_APIKEY",
+            "DATABASE_URL",
+            "SENTRY_DSN",
+        ] {
+            assert!(setting(false, variable).check().is_err(), "{variable}");
+            assert!(setting(true, variable).check().is_ok(), "{variable}");
+        }
+        for variable in ["SINGLE_USER_ALLOWED", "OAUTH_CLIENT_ID", "KEYBOARD_SERVER_URL"] {
+            assert!(setting(false, variable).check().is_ok(), "{variable}");
+        }
+        for variable in ["VESTIBULE_DATABASE_URL", "lower", "", "A-B", &"A".repeat(65)] {
+            assert!(setting(true, variable).check().is_err(), "{variable}");
+        }
+    }
+
+    #[test]
+    fn a_description_cannot_forge_what_inspect_prints() {
+        let spoil = |change: fn(&mut Description)| {
+            let mut description = Description {
+                name: "plain".to_owned(),
+                aliases: Vec::new(),
+                version: "1.0.0".to_owned(),
+                summary: "Plain".to_owned(),
+                settings: vec![setting(true, "PLAIN_THING")],
+                headers: Vec::new(),
+                grants: ProposedGrants::default(),
+                local_owner: false,
+                log_in: None,
+                providers: Vec::new(),
+            };
+            description.check().expect("it is fine before");
+            change(&mut description);
+            description.check()
+        };
+        let forged = "x\n  lets everybody in  no\u{1b}[31m";
+        let changes: [fn(&mut Description); 9] = [
+            |d| d.summary = "a\u{202e}b".to_owned(),
+            |d| d.aliases = vec!["A".to_owned()],
+            |d| d.aliases = vec!["a".to_owned(); 9],
+            |d| d.headers = vec!["cookie".to_owned()],
+            |d| d.providers = vec!["sourceforge".to_owned()],
+            |d| d.settings[0].aliases = vec!["a b".to_owned()],
+            |d| d.settings[0].kind = SettingType::Choice(vec!["a\nb".to_owned()]),
+            |d| d.grants.http = vec![GrantSource::Fixed("a\nb".to_owned())],
+            // A secret would be printed with the grant that it is proposed for.
+            |d| d.grants.http = vec![GrantSource::Setting("thing".to_owned())],
+        ];
+        for (index, change) in changes.into_iter().enumerate() {
+            let error = spoil(change).expect_err(&format!("change {index}"));
+            assert!(!error.contains(is_treacherous), "{error:?}");
+        }
+        assert!(text("summary", forged).is_err());
+        assert!(!short(forged).contains(is_treacherous));
+    }
 }

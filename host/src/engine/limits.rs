@@ -1,6 +1,9 @@
 //! What one call may use, and the meter that watches it.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{
+    num::NonZeroUsize,
+    time::{Duration, Instant},
+};
 
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 
@@ -44,16 +47,23 @@ pub(super) struct Meter {
     memory_left: usize,
     elements_left: usize,
     ticks_left: u32,
+    /// When the first tick ended, and how long the call may go on from there. A
+    /// tick is one tick however long the host was busy in it, so that something
+    /// has to count real time as well.
+    since: Option<Instant>,
+    real_time: Duration,
     /// Growth was refused, so that a failure that follows has this reason.
     pub(super) memory_refused: bool,
 }
 
 impl Meter {
-    pub(super) fn new(memory: usize, ticks: u32) -> Self {
+    pub(super) fn new(limits: &Limits) -> Self {
         Self {
-            memory_left: memory,
+            memory_left: limits.memory,
             elements_left: MAX_TABLE_ELEMENTS,
-            ticks_left: ticks,
+            ticks_left: limits.ticks(),
+            since: None,
+            real_time: limits.cpu * 4,
             memory_refused: false,
         }
     }
@@ -62,6 +72,12 @@ impl Meter {
     fn tick(&mut self) -> bool {
         self.ticks_left = self.ticks_left.saturating_sub(1);
         self.ticks_left > 0
+    }
+
+    /// Whether a call that never waits has taken too long all the same.
+    fn is_late(&mut self) -> bool {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        since.elapsed() > self.real_time
     }
 }
 
@@ -106,7 +122,8 @@ impl ResourceLimiter for Meter {
 /// At the end of a tick, for calls without a fiber.
 #[expect(clippy::unnecessary_wraps, reason = "the type of a callback")]
 pub(super) fn go_on(mut store: StoreContextMut<'_, Call>) -> wasmtime::Result<UpdateDeadline> {
-    Ok(if store.data_mut().meter.tick() {
+    let meter = &mut store.data_mut().meter;
+    Ok(if meter.tick() && !meter.is_late() {
         UpdateDeadline::Continue(1)
     } else {
         UpdateDeadline::Interrupt
@@ -131,7 +148,7 @@ mod tests {
 
     #[test]
     fn memory_is_counted_over_all_memories() {
-        let mut meter = Meter::new(3 << 16, 1);
+        let mut meter = Meter::new(&limits(3 << 16, TICK));
         assert!(meter.memory_growing(0, 2 << 16, None).unwrap());
         assert!(meter.memory_growing(0, 1 << 16, None).unwrap());
         assert!(!meter.memory_refused);
@@ -139,12 +156,14 @@ mod tests {
         assert!(meter.memory_refused);
     }
 
+    fn limits(memory: usize, cpu: Duration) -> Limits {
+        Limits { memory, cpu, wall: Duration::MAX, concurrency: NonZeroUsize::MIN }
+    }
+
     #[test]
     fn the_budget_is_never_shorter_than_it_says() {
-        let limits =
-            |cpu| Limits { memory: 0, cpu, wall: Duration::MAX, concurrency: NonZeroUsize::MIN };
-        assert_eq!(limits(Duration::ZERO).ticks(), 2);
-        assert_eq!(limits(TICK * 10).ticks(), 11);
-        assert_eq!(limits(TICK * 10 + Duration::from_micros(1)).ticks(), 12);
+        assert_eq!(limits(0, Duration::ZERO).ticks(), 2);
+        assert_eq!(limits(0, TICK * 10).ticks(), 11);
+        assert_eq!(limits(0, TICK * 10 + Duration::from_micros(1)).ticks(), 12);
     }
 }

@@ -26,11 +26,12 @@ use wasmtime::{
 
 pub use self::{contract::Import, error::LoadError};
 use super::{
-    Engine, MAX_MEMORY_BYTES,
+    Engine,
     description::Description,
     limits::{self, Limits},
     settings,
     strategy::{Call, CallError, Lane, Strategy, classify, new_store},
+    suspicion::Suspicion,
 };
 use crate::{
     bindings,
@@ -55,7 +56,7 @@ pub struct Inspection {
     pub contract: String,
     /// What it imports.
     pub imports: Vec<Import>,
-    /// Its memories together, at the start, in bytes.
+    /// Its largest memory, at the start, in bytes.
     pub initial_memory: u64,
     /// What it says of itself.
     pub description: Description,
@@ -107,8 +108,8 @@ impl Compiled {
             // The types of exports are compared as an instance is made; whatever
             // else fails there is a trap.
             .map_err(|error| match error.downcast_ref::<Trap>() {
-                Some(_) => LoadError::Describe(classify(limits, store.data(), &error)),
-                None => LoadError::WrongType(error),
+                None if !store.data().meter.memory_refused => LoadError::WrongType(error),
+                _ => LoadError::Describe(classify(limits, store.data(), &error)),
             })?;
         let describing = instance.vestibule_auth_plugin().call_describe(&mut store);
         let described = tokio::time::timeout(limits.wall, describing)
@@ -162,7 +163,8 @@ impl Engine {
                 lane(component, &config.auth.grants, compiled.contract.waits, granted, permits)
             })
             .collect::<Result<_, _>>()?;
-        let strategy = Strategy { description, digest: compiled.digest, limits, lanes };
+        let suspicion = Suspicion::none();
+        let strategy = Strategy { description, digest: compiled.digest, limits, lanes, suspicion };
         strategy.trial().await.map_err(LoadError::Trial)?;
         strategy
             .check_settings()
@@ -201,37 +203,58 @@ impl Engine {
         if file.exists() {
             return Ok(file);
         }
-        let mut names = Vec::new();
-        for file in file::components_in(dir).map_err(|error| {
+        let files = file::components_in(dir).map_err(|error| {
             LoadError::NotFound(format!(
                 "{}: the plugins folder cannot be read: {error}; set [plugins] dir",
                 dir.display()
             ))
-        })? {
+        })?;
+        let mut found = Vec::new();
+        for file in files {
             match self.inspect(&file).await {
-                Ok(found) if found.description.answers_to(name) => return Ok(file),
-                Ok(found) => {
-                    names.push(found.description.name);
-                    names.extend(found.description.aliases);
-                }
+                Ok(inspection) => found.push((file, inspection.description)),
                 Err(error) => tracing::warn!("passed over {}", error.at(&file)),
             }
         }
-        let hint = config::did_you_mean(name, names.iter().map(String::as_str));
-        let known = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
-        Err(LoadError::NotFound(config.source.mistake(
-            &["auth", "strategy"],
-            &format!(
-                "no component in {} answers to {name:?}{hint}; there is {known}; \
-                 put {name}.wasm there or set [plugins] dir",
-                dir.display()
-            ),
-        )))
+        let mistake =
+            |what: String| LoadError::NotFound(config.source.mistake(&["auth", "strategy"], &what));
+        // A name beats an alias, so that no component can take another's place.
+        let has_name = |(_, description): &&(PathBuf, Description)| description.name == name;
+        let mut answering: Vec<_> = found.iter().filter(has_name).collect();
+        if answering.is_empty() {
+            answering = found.iter().filter(|(_, found)| found.answers_to(name)).collect();
+        }
+        match answering.as_slice() {
+            [(file, _)] => Ok(file.clone()),
+            [] => {
+                let names = || {
+                    found
+                        .iter()
+                        .flat_map(|(_, found)| std::iter::once(&found.name).chain(&found.aliases))
+                };
+                let hint = config::did_you_mean(name, names().map(String::as_str));
+                let known: Vec<&str> = names().map(String::as_str).collect();
+                let known = if known.is_empty() { "nothing".to_owned() } else { known.join(", ") };
+                Err(mistake(format!(
+                    "no component in {} answers to {name:?}{hint}; there is {known}; \
+                     put {name}.wasm there or set [plugins] dir",
+                    dir.display()
+                )))
+            }
+            several => {
+                let files: Vec<String> =
+                    several.iter().map(|(file, _)| file.display().to_string()).collect();
+                Err(mistake(format!(
+                    "{} answer to {name:?}; name one of the files",
+                    files.join(" and ")
+                )))
+            }
+        }
     }
 
     fn limits(&self, limits: &config::Limits) -> Limits {
         Limits {
-            memory: limits.memory.min(MAX_MEMORY_BYTES),
+            memory: limits.memory,
             cpu: limits.cpu,
             wall: limits.wall,
             // The pool has no more places than it was made with.
@@ -289,12 +312,13 @@ fn compile_for_all(engines: &[wasmtime::Engine], bytes: &[u8]) -> wasmtime::Resu
     })
 }
 
-/// The memories that a component starts with, together, in bytes.
+/// The largest memory that a component starts with, in bytes. How large they are
+/// together shows when one is made: the meter counts from the first page on.
 fn initial_memory(component: &Component) -> u64 {
     const PAGE: u64 = 64 << 10;
-    component.resources_required().map_or(u64::MAX, |needs| {
-        u64::from(needs.num_memories) * needs.max_initial_memory_size.unwrap_or(0) * PAGE
-    })
+    component
+        .resources_required()
+        .map_or(u64::MAX, |needs| needs.max_initial_memory_size.unwrap_or(0) * PAGE)
 }
 
 /// Links a component to what it is granted, on one shard.

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use super::strategy::{CallError, Decision};
 use crate::{
     bindings::vestibule::auth::types as wit,
-    identity::{Claim, Identity, OrgId, Outcome, Refusal, UserId},
+    identity::{Claim, Identity, LOCAL_ORG, LOCAL_OWNER, OrgId, Outcome, Refusal, UserId},
+    text::{self, is_treacherous},
 };
 
 /// Bounds of an identity, as the contract states them.
@@ -55,6 +56,19 @@ pub(super) fn identity(identity: wit::IdentityResult, local_owner: bool) -> Chec
             "an identity has no user id, and the description says nothing of a local owner",
         );
     }
+    if identity.user_id.as_deref() == Some(LOCAL_OWNER)
+        || identity.org_id.as_deref() == Some(LOCAL_ORG)
+    {
+        return malformed("an identity has the id of the local owner, which nobody can be given");
+    }
+    if texts(&identity).any(|text| text.contains(is_treacherous)) {
+        return malformed("an identity has a control character in it");
+    }
+    if identity.roles.iter().any(String::is_empty)
+        || identity.claims.iter().any(|claim| claim.name.is_empty())
+    {
+        return malformed("a role or the name of a claim is empty");
+    }
     if identity.display_name.as_ref().is_some_and(|name| name.len() > MAX_DISPLAY_NAME_BYTES) {
         return malformed("a display name is longer than 1024 bytes");
     }
@@ -102,12 +116,15 @@ pub(super) fn refusal(error: wit::Error) -> Refusal {
     }
 }
 
-pub(super) fn cut(mut reason: String) -> String {
-    reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
-    if reason.contains(char::is_control) {
-        reason = reason.escape_debug().to_string();
-    }
-    reason
+/// A text for the log: bounded, and unable to forge a line.
+pub(super) fn cut(reason: String) -> String {
+    text::escape(&text::cut(reason, MAX_REASON_BYTES))
+}
+
+/// Every text of an identity that people or headers will show.
+fn texts(identity: &wit::IdentityResult) -> impl Iterator<Item = &String> {
+    let claims = identity.claims.iter().flat_map(|claim| [&claim.name, &claim.value]);
+    identity.display_name.iter().chain(&identity.email).chain(&identity.roles).chain(claims)
 }
 
 /// The lists of an identity as the contract has them.
@@ -215,6 +232,35 @@ mod tests {
     }
 
     #[test]
+    fn nobody_can_be_given_the_id_of_the_local_owner() {
+        assert!(identity(identity_of(Some(LOCAL_OWNER)), false).is_err());
+        let mut stranger = identity_of(Some("u"));
+        stranger.org_id = Some(LOCAL_ORG.to_owned());
+        assert!(identity(stranger, true).is_err());
+    }
+
+    #[test]
+    fn an_identity_is_printable() {
+        type Spoil = fn(&mut wit::IdentityResult);
+        let spoils: [Spoil; 6] = [
+            |i| i.display_name = Some("a\r\nset-cookie: x".to_owned()),
+            |i| i.email = Some("a@b\0".to_owned()),
+            |i| i.roles = vec!["admin\n".to_owned()],
+            |i| i.roles = vec![String::new()],
+            |i| i.claims = vec![wit::ClaimResult { name: String::new(), value: String::new() }],
+            |i| {
+                let value = "\u{1b}".to_owned();
+                i.claims = vec![wit::ClaimResult { name: "n".to_owned(), value }];
+            },
+        ];
+        for spoil in spoils {
+            let mut spoiled = identity_of(Some("u"));
+            spoil(&mut spoiled);
+            assert!(identity(spoiled.clone(), false).is_err(), "{spoiled:?}");
+        }
+    }
+
+    #[test]
     fn a_caller_with_a_bad_credential_cannot_be_called_anonymous() {
         let anonymous = || wit::Decision {
             outcome: wit::Outcome::Anonymous,
@@ -226,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_reason_is_cut_and_cannot_forge_a_line() {
-        assert_eq!(cut("a\nb".to_owned()), "a\\nb");
+        assert_eq!(cut("a\nb".to_owned()), "a\\u{a}b");
         assert_eq!(cut("é".repeat(1000)).len(), MAX_REASON_BYTES);
     }
 }

@@ -1,6 +1,6 @@
 //! The operator's settings against what a strategy declares.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use secrecy::SecretString;
 use serde_json::{Map, Value as Json};
@@ -24,7 +24,7 @@ pub(super) struct Settings {
     /// Those that are not secret, as a JSON object.
     pub(super) plain: Map<String, Json>,
     /// Those that are, each declared name with its value if it has one.
-    pub(super) secrets: BTreeMap<String, Option<SecretString>>,
+    pub(super) secrets: BTreeMap<String, Option<Arc<SecretString>>>,
 }
 
 /// Finds each declared setting in the environment or the file, and refuses what
@@ -42,7 +42,7 @@ pub(super) fn resolve(
             given.mistakes.push(missing(setting));
         }
         if setting.secret {
-            let text = found.and_then(|found| given.secret(setting, found));
+            let text = found.and_then(|found| given.secret(setting, found)).map(Arc::new);
             settings.secrets.insert(setting.name.clone(), text);
         } else {
             let value = found.and_then(|found| given.plain(setting, found));
@@ -227,14 +227,19 @@ fn from_text(kind: &SettingType, text: &str) -> Option<Json> {
     }
 }
 
-fn checked(kind: &SettingType, value: Json) -> Result<Json, String> {
+pub(super) fn checked(kind: &SettingType, value: Json) -> Result<Json, String> {
     let fits = match kind {
         SettingType::Text => value.is_string(),
         SettingType::Integer => value.is_i64(),
         SettingType::Boolean => value.is_boolean(),
         SettingType::Url => value.as_str().is_some_and(|text| {
-            url::Url::parse(text)
-                .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+            // A password in a URL would reach the strategy as text.
+            url::Url::parse(text).is_ok_and(|url| {
+                matches!(url.scheme(), "http" | "https")
+                    && url.has_host()
+                    && url.username().is_empty()
+                    && url.password().is_none()
+            })
         }),
         SettingType::Texts => value.as_array().is_some_and(|all| all.iter().all(Json::is_string)),
         SettingType::Choice(choices) => {
@@ -250,7 +255,9 @@ fn expected(kind: &SettingType) -> String {
         SettingType::Text => "a text is needed".to_owned(),
         SettingType::Integer => "a whole number is needed".to_owned(),
         SettingType::Boolean => "true or false is needed".to_owned(),
-        SettingType::Url => "a URL such as \"https://example.com\" is needed".to_owned(),
+        SettingType::Url => {
+            "a URL such as \"https://example.com\", without a password, is needed".to_owned()
+        }
         SettingType::Texts => "a list of texts is needed".to_owned(),
         SettingType::Choice(choices) => format!("one of {} is needed", choices.join(", ")),
         SettingType::Table => "a table is needed".to_owned(),

@@ -10,6 +10,7 @@ use super::{
     description::Description,
     limits::{self, Limits, MAX_CROSSING_BYTES, Meter},
     output, shard_of_this_thread,
+    suspicion::Suspicion,
 };
 use crate::{
     bindings,
@@ -72,6 +73,7 @@ pub struct Strategy {
     pub(super) digest: String,
     pub(super) limits: Limits,
     pub(super) lanes: Box<[Lane]>,
+    pub(super) suspicion: Suspicion,
 }
 
 impl fmt::Debug for Strategy {
@@ -194,7 +196,7 @@ pub(super) fn new_store(
     limits: &Limits,
     context: Context,
 ) -> Store<Call> {
-    let meter = Meter::new(limits.memory, limits.ticks());
+    let meter = Meter::new(limits);
     let mut store = Store::new(engine, Call { meter, context });
     store.limiter(|call| &mut call.meter);
     store.set_epoch_deadline(1);

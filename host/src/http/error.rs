@@ -91,6 +91,19 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "you may not come in").because(reason)
     }
 
+    /// A handler panicked.
+    #[must_use]
+    pub fn broken() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "something is broken here")
+            .because("a handler panicked")
+    }
+
+    /// The request is for somebody else: its host is not one of ours.
+    #[must_use]
+    pub fn misdirected() -> Self {
+        Self::new(StatusCode::MISDIRECTED_REQUEST, "this host is not served here")
+    }
+
     /// Vestibule is starting, stopping or cut off from something that it needs.
     #[must_use]
     pub fn unavailable(detail: &'static str) -> Self {

@@ -3,10 +3,13 @@
 //! What is presented decides: a credential that cannot be read is refused, and
 //! never passed over in favour of another.
 
-use std::{borrow::Cow, net::SocketAddr};
+use std::{
+    borrow::Cow,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+};
 
 use axum::extract::{ConnectInfo, FromRequestParts};
-use http::{HeaderMap, header, request::Parts};
+use http::{HeaderMap, header, header::AsHeaderName, request::Parts, uri::Authority};
 use secrecy::SecretString;
 
 use super::Problem;
@@ -20,6 +23,8 @@ use crate::{
 pub struct Caller {
     /// Who is calling.
     pub outcome: Outcome,
+    /// The strategy that decided it.
+    pub strategy: String,
 }
 
 impl Caller {
@@ -38,10 +43,14 @@ impl FromRequestParts<Host> for Caller {
     async fn from_request_parts(parts: &mut Parts, host: &Host) -> Result<Self, Problem> {
         let strategy = host.registry().current();
         let wanted = &strategy.description().headers;
-        let asked_host = asked_host(parts)?;
+        let scheme = scheme(host);
+        let asked_host = asked_host(parts, scheme)?;
+        if strategy.description().local_owner {
+            refuse_rebinding(host, &asked_host)?;
+        }
         let request = Request {
             method: parts.method.as_str(),
-            scheme: scheme(host),
+            scheme,
             host: &asked_host,
             path: parts.uri.path(),
             query: parts.uri.query(),
@@ -52,12 +61,12 @@ impl FromRequestParts<Host> for Caller {
             credential: credential(&parts.headers)?,
             headers: wanted
                 .iter()
-                .map(|name| only_value(&parts.headers, name))
+                .map(|name| only_value(&parts.headers, name.as_str()))
                 .collect::<Result<_, _>>()?,
             id: parts.extensions.get().copied().unwrap_or(RequestId::new(0)),
         };
         let decision = strategy.authenticate(request).await??;
-        Ok(Self { outcome: decision.outcome })
+        Ok(Self { outcome: decision.outcome, strategy: strategy.description().name.clone() })
     }
 }
 
@@ -69,12 +78,28 @@ fn scheme(host: &Host) -> Scheme {
     }
 }
 
-/// The host that was asked for: the target's before the header's (RFC 9112
-/// section 3.2.2), in lower case.
-fn asked_host(parts: &Parts) -> Result<Cow<'_, str>, Problem> {
-    let host = match parts.uri.authority() {
-        Some(authority) => authority.as_str(),
-        None => only_value(&parts.headers, header::HOST.as_str())?.unwrap_or_default(),
+/// The host that was asked for, in lower case and without the scheme's default
+/// port: the target's before the header's (RFC 9112 section 3.2.2). A request
+/// that names no host, two, or one with a user in it is refused.
+fn asked_host(parts: &Parts, scheme: Scheme) -> Result<Cow<'_, str>, Problem> {
+    let header = only_value(&parts.headers, header::HOST)?;
+    let host = match (parts.uri.authority(), header) {
+        (Some(authority), _) => authority.as_str(),
+        (None, Some(host)) => host,
+        (None, None) => return Err(Problem::ambiguous("the request names no host")),
+    };
+    let authority = Authority::try_from(host)
+        .ok()
+        .filter(|authority| !host.contains('@') && is_host(authority.host()))
+        .ok_or_else(|| Problem::ambiguous("the host is not a host"))?;
+    let default = match scheme {
+        Scheme::Http => 80,
+        Scheme::Https => 443,
+    };
+    let host = match authority.port_u16() {
+        Some(port) if port == default => &host[..authority.host().len()],
+        // `host:` is as good as `host` (RFC 3986 section 3.2.3).
+        _ => host.trim_end_matches(':'),
     };
     Ok(if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
         Cow::Owned(host.to_ascii_lowercase())
@@ -83,9 +108,41 @@ fn asked_host(parts: &Parts) -> Result<Cow<'_, str>, Problem> {
     })
 }
 
+/// A name or an address. Narrower than RFC 3986, which allows a comma: proxies
+/// join two hosts with one.
+fn is_host(host: &str) -> bool {
+    let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    match address {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => {
+            !host.is_empty()
+                && host
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+        }
+    }
+}
+
+/// With a strategy that lets everybody in, a web page that has its own name point
+/// here could read what the owner can (DNS rebinding). So the host must be one
+/// that no stranger can have: this machine's, or that of the public URL.
+fn refuse_rebinding(host: &Host, asked: &str) -> Result<(), Problem> {
+    let server = &host.config().server;
+    let name = asked.rsplit_once(':').map_or(asked, |(name, port)| {
+        // The colons of a bare IPv6 address are no port's.
+        if port.bytes().all(|byte| byte.is_ascii_digit()) { name } else { asked }
+    });
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let ours = name == "localhost"
+        || name.ends_with(".localhost")
+        || address.is_ok_and(|address| address.is_loopback())
+        || server.public_url.as_ref().and_then(url::Url::host_str) == Some(name);
+    if ours || server.allow_open { Ok(()) } else { Err(Problem::misdirected()) }
+}
+
 /// The credential that a request presents.
 fn credential(headers: &HeaderMap) -> Result<Credential, Problem> {
-    let Some(value) = only_value(headers, header::AUTHORIZATION.as_str())? else {
+    let Some(value) = only_value(headers, header::AUTHORIZATION)? else {
         return Ok(Credential::Absent);
     };
     // The scheme's name is case-insensitive (RFC 9110 section 11.1).
@@ -106,7 +163,7 @@ const fn is_token68(byte: u8) -> bool {
 }
 
 /// The value of a header that may come once and must be visible ASCII.
-fn only_value<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
+fn only_value(headers: &HeaderMap, name: impl AsHeaderName) -> Result<Option<&str>, Problem> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {

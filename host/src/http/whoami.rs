@@ -1,13 +1,10 @@
 //! `GET /auth/session`: who am I?
 
-use axum::{Json, extract::State};
+use axum::Json;
 use serde::Serialize;
 
 use super::Caller;
-use crate::{
-    host::Host,
-    identity::{Identity, Outcome},
-};
+use crate::identity::{Identity, Outcome};
 
 /// What a caller learns about itself.
 #[derive(Debug, Serialize)]
@@ -22,8 +19,8 @@ pub(super) struct Session {
 }
 
 /// Nobody being logged in is an answer here, not an error.
-pub(super) async fn session(State(host): State<Host>, caller: Caller) -> Json<Session> {
-    let strategy = host.registry().current().description().name.clone();
+pub(super) async fn session(caller: Caller) -> Json<Session> {
+    let strategy = caller.strategy;
     Json(match caller.outcome {
         Outcome::Anonymous => Session {
             authenticated: false,

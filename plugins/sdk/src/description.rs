@@ -48,7 +48,7 @@ impl ProposedGrants {
     /// No capability beyond those that are always granted.
     #[must_use]
     pub fn none() -> Self {
-        Self { http: Vec::new(), jose: Vec::new(), token_store: Vec::new() }
+        Self { http: Vec::new(), browser: Vec::new(), jose: Vec::new(), token_store: Vec::new() }
     }
 }
 

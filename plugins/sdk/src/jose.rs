@@ -20,7 +20,7 @@ impl Expectations<'_> {
             audiences: vec![audience.into()],
             algorithms: algorithms.to_vec(),
             types: Vec::new(),
-            authorized_party: None,
+            authorized_parties: Vec::new(),
             nonce: None,
             access_token: None,
             expiry_required: true,

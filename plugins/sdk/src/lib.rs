@@ -69,6 +69,7 @@ mod panic;
 pub mod random;
 pub mod secrets;
 mod session;
+pub mod session_store;
 pub mod settings;
 mod strategy;
 pub mod token_provider;

@@ -1,6 +1,9 @@
 //! Components that `cargo xtask plugins` has built, loaded as a server would.
 
-use std::path::{Path, PathBuf};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
 use vestibule::{
     clock::Clock,
@@ -8,23 +11,36 @@ use vestibule::{
     engine::{Engine, Strategy},
 };
 
-/// Where a component is, `plugins/none` for instance.
-pub fn path(name: &str) -> PathBuf {
-    let path =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../target").join(name).with_extension("wasm");
-    assert!(path.is_file(), "{} is missing: run `cargo xtask plugins`", path.display());
-    path
+/// Where a component is, `plugins/none` for instance: below `CARGO_TARGET_DIR`
+/// where it is there, and else where `cargo xtask plugins` puts it.
+pub(crate) fn path(name: &str) -> PathBuf {
+    #[expect(clippy::disallowed_methods, reason = "a bench has no configuration")]
+    let chosen = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let usual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
+    let file = |target: &PathBuf| target.join(name).with_extension("wasm");
+    let [chosen, usual] = [chosen.as_ref().map(file), Some(file(&usual))];
+    [chosen, usual]
+        .into_iter()
+        .flatten()
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| panic!("{name}.wasm is missing: run `cargo xtask plugins`"))
 }
 
 /// The configuration of a server with this component and nothing else.
-pub fn config(component: &Path) -> Config {
+pub(crate) fn config(component: &Path) -> Config {
     let text =
         format!("database.url = 'sqlite::memory:'\n[auth]\nstrategy = '{}'\n", component.display());
-    Config::parse(None, &text, Environment::fixed(&[])).expect("the configuration is valid")
+    // What `hello-strategy` cannot do without.
+    let environment: &[_] = if component.ends_with("hello-strategy.wasm") {
+        &[("VESTIBULE_AUTH_SETTINGS_TEAM", "engines")]
+    } else {
+        &[]
+    };
+    Config::parse(None, &text, Environment::fixed(environment)).expect("the configuration is valid")
 }
 
 /// Loads a component.
-pub async fn load(engine: &Engine, name: &str) -> Strategy {
+pub(crate) async fn load(engine: &Engine, name: &str) -> Strategy {
     let path = path(name);
     engine.load(&path, &config(&path), Clock::System).await.expect("the component loads")
 }

@@ -30,7 +30,7 @@ const REQUEST: &str = "GET /auth/session HTTP/1.1\r\n\
     accept-language: en-GB,en;q=0.9\r\n\r\n";
 
 /// Loads a server for a while. Returns how many requests it answered a second.
-pub async fn load(server: SocketAddr, connections: usize, span: Duration) -> f64 {
+pub(crate) async fn load(server: SocketAddr, connections: usize, span: Duration) -> f64 {
     let clients = LocalSet::new();
     let start = Instant::now();
     let running: Vec<_> =

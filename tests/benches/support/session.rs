@@ -8,7 +8,7 @@ use vestibule::{
 use vestibule_session_guest::policy::{self, Caller, KEY};
 
 /// The value of a `cookie` header with a session that is good for long.
-pub fn cookies() -> String {
+pub(crate) fn cookies() -> String {
     let caller = Caller {
         user_id: "7f4e2f0c-7c1e-4f0e-9d57-1b1f6f0a2f3d".to_owned(),
         org_id: "engines".to_owned(),
@@ -19,12 +19,12 @@ pub fn cookies() -> String {
 }
 
 /// The policy without any sandbox.
-pub fn decide_natively(cookies: &str, clock: &Clock) -> Caller {
+pub(crate) fn decide_natively(cookies: &str, clock: &Clock) -> Caller {
     policy::decide(cookies, clock.now(), &KEY).expect("the cookie is good")
 }
 
 /// The request of a browser that presents the cookie.
-pub fn request(cookies: &str) -> Request<'_> {
+pub(crate) fn request(cookies: &str) -> Request<'_> {
     Request {
         method: "GET",
         scheme: Scheme::Https,
@@ -39,7 +39,7 @@ pub fn request(cookies: &str) -> Request<'_> {
 }
 
 /// The policy as a component, in an instance of its own.
-pub async fn decide_in_component(strategy: &Strategy, cookies: &str) -> Outcome {
+pub(crate) async fn decide_in_component(strategy: &Strategy, cookies: &str) -> Outcome {
     let decision = strategy.authenticate(request(cookies)).await;
     decision.expect("the call succeeds").expect("the cookie is good").outcome
 }

@@ -6,16 +6,16 @@
 
 /// The samples of one case, one a round.
 #[derive(Clone, Default)]
-pub struct Samples(Vec<f64>);
+pub(crate) struct Samples(Vec<f64>);
 
 impl Samples {
     /// Adds the sample of a round.
-    pub fn push(&mut self, sample: f64) {
+    pub(crate) fn push(&mut self, sample: f64) {
         self.0.push(sample);
     }
 
     /// The value below which that part of all samples is.
-    pub fn quantile(&self, part: f64) -> f64 {
+    pub(crate) fn quantile(&self, part: f64) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
         #[expect(
@@ -29,19 +29,19 @@ impl Samples {
     }
 
     /// The median.
-    pub fn median(&self) -> f64 {
+    pub(crate) fn median(&self) -> f64 {
         self.quantile(0.5)
     }
 
     /// This case over another, round by round.
-    pub fn over(&self, other: &Self) -> Self {
+    pub(crate) fn over(&self, other: &Self) -> Self {
         Self(self.0.iter().zip(&other.0).map(|(this, other)| this / other).collect())
     }
 }
 
 /// What a ratio should reach.
 #[derive(Clone, Copy)]
-pub enum Goal {
+pub(crate) enum Goal {
     /// At most this.
     AtMost(f64),
     /// At least this.
@@ -49,7 +49,7 @@ pub enum Goal {
 }
 
 /// Says what was measured, and on what.
-pub fn heading(title: &str) {
+pub(crate) fn heading(title: &str) {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or("unknown").to_owned();
     println!("\n{title} (load before: {load})");
@@ -57,12 +57,12 @@ pub fn heading(title: &str) {
 }
 
 /// Writes one line of the table.
-pub fn line(name: &str, samples: &Samples, unit: &str) {
+pub(crate) fn line(name: &str, samples: &Samples, unit: &str) {
     println!("{}", row(name, samples, unit));
 }
 
 /// Writes a ratio with its goal and whether it is reached.
-pub fn verdict(name: &str, ratio: &Samples, goal: Goal) {
+pub(crate) fn verdict(name: &str, ratio: &Samples, goal: Goal) {
     let median = ratio.median();
     let (reached, goal) = match goal {
         Goal::AtMost(most) => (median <= most, format!("at most {most}")),

@@ -70,7 +70,7 @@ pub enum LoadError {
     /// It starts out with more memory than a call may have.
     #[error("it starts with {needs} bytes of memory, and [auth.limits] memory allows {limit}")]
     InitialMemory {
-        /// Bytes of its memories together.
+        /// Bytes of its largest memory.
         needs: u64,
         /// Bytes allowed.
         limit: u64,

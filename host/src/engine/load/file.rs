@@ -26,8 +26,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
         )),
         _ => LoadError::Read(error),
     };
-    let file = File::open(path).map_err(missing)?;
-    let metadata = file.metadata().map_err(LoadError::Read)?;
+    // Before it is opened: opening a pipe waits for whoever writes to it.
+    let metadata = std::fs::metadata(path).map_err(missing)?;
     if !metadata.is_file() {
         return Err(LoadError::NotAFile);
     }
@@ -35,6 +35,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
         return Err(LoadError::TooLarge(metadata.len()));
     }
     let mut bytes = Vec::new();
+    let file = File::open(path).map_err(missing)?;
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(LoadError::Read)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(LoadError::TooLarge(bytes.len() as u64));

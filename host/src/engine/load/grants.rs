@@ -6,7 +6,10 @@ use super::{LoadError, contract::Contract};
 use crate::{
     capability::CAPABILITIES,
     config::Config,
-    engine::description::{Description, GrantSource},
+    engine::{
+        description::{Description, GrantSource, SettingType},
+        settings,
+    },
 };
 
 /// Refuses imports that are not granted, with the lines that would grant them.
@@ -33,12 +36,15 @@ pub(super) fn check(
 }
 
 /// A proposed value as TOML: what a setting holds, where the operator gave it.
+/// The description was checked: it proposes no setting that is a secret.
 fn proposal(source: &GrantSource, config: &Config) -> String {
     match source {
         GrantSource::Fixed(value) => format!("{value:?}"),
         GrantSource::Setting(name) => {
             let given = config.auth.settings.get(name).and_then(toml::Value::as_str);
-            given.map_or_else(|| format!("\"<the setting {name}>\""), |value| format!("{value:?}"))
+            let url =
+                given.filter(|text| settings::checked(&SettingType::Url, (*text).into()).is_ok());
+            url.map_or_else(|| format!("\"<the setting {name}>\""), |value| format!("{value:?}"))
         }
     }
 }

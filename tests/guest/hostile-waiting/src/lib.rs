@@ -2,8 +2,8 @@
 //! is called on a fiber.
 
 use vestibule_sdk::{
-    Claim, Decision, Description, Error, Identity, Login, Plugin, Request, TokenProvider, UserAuth,
-    export, token_store,
+    Credential, Decision, Description, Error, Identity, Login, Plugin, Request, TokenProvider,
+    UserAuth, export, http, jose, token_store,
 };
 
 #[path = "../../hostile/src/behaviour.rs"]
@@ -28,6 +28,8 @@ impl UserAuth for HostileWaiting {
     fn authenticate(request: Request) -> Result<Decision, Error> {
         match request.headers[0].as_deref().unwrap_or("ok") {
             "token-probe" => Ok(Decision::authenticated(token_probe())),
+            "http-probe" => Ok(Decision::authenticated(http_probe())),
+            "jose-probe" => Ok(Decision::authenticated(jose_probe(&request.credential))),
             how => behaviour::behave(how),
         }
     }
@@ -42,14 +44,38 @@ fn token_probe() -> Identity {
     let names = format!("{:?}", token_store::names(None));
     let load = format!("{:?}", token_store::load(None, "somebody-elses").map(|_| ()));
     let lease = format!("{:?}", token_store::acquire_lease(None, "somebody-elses").map(|_| ()));
-    Identity {
-        claims: vec![
-            Claim::new("names", names),
-            Claim::new("load", load),
-            Claim::new("lease", lease),
-        ],
-        ..Identity::user("visitor")
-    }
+    behaviour::claims([("names", names), ("load", load), ("lease", lease)])
+}
+
+/// Asks the origin that is granted, and one that nobody granted.
+fn http_probe() -> Identity {
+    let ask = |url: &str| {
+        let request = http::Request::new(http::Method::Get, url);
+        format!("{:?}", http::send(&request).map(|response| response.status))
+    };
+    behaviour::claims([
+        ("granted", ask("https://a.example/path")),
+        ("foreign", ask("https://elsewhere.example/path")),
+    ])
+}
+
+/// Asks about the issuer that is granted, and one that nobody granted, and has
+/// either verify what the caller presents.
+fn jose_probe(credential: &Credential) -> Identity {
+    let discover = |id: &str| format!("{:?}", jose::discover(&jose::Issuer::new(id)).map(|_| ()));
+    let verify = |id: &str| match credential {
+        Credential::Bearer(token) => {
+            let expected = jose::Expectations::new("hostile", &[jose::Algorithm::Rs256]);
+            format!("{:?}", jose::verify(token, &jose::Issuer::new(id), &expected).map(|_| ()))
+        }
+        _ => "nothing was presented".into(),
+    };
+    behaviour::claims([
+        ("granted", discover("https://b.example")),
+        ("foreign", discover("https://elsewhere.example")),
+        ("granted-verify", verify("https://b.example")),
+        ("foreign-verify", verify("https://elsewhere.example")),
+    ])
 }
 
 impl Login for HostileWaiting {}

@@ -23,6 +23,10 @@ pub(crate) fn behave(how: &str) -> Result<Decision, Error> {
         "trap" => panic!("panics while it decides, as told"),
         "unreachable" => unreachable(),
         "random-flood" => random_flood(),
+        "random" => draw(),
+        "random-too-much" => draw_too_much(),
+        "memory" => memory(),
+        "linger" => linger(),
         "no-user" => Identity::local_owner(),
         "bad-claims" => claims(vec![("claim", String::new()); 100_000]),
         "session-without-credential" => return Ok(plant_session()),
@@ -39,7 +43,8 @@ fn visitor() -> Identity {
     Identity::user("visitor")
 }
 
-fn claims(facts: impl IntoIterator<Item = (&'static str, String)>) -> Identity {
+/// What was found out, for the test to read.
+pub(crate) fn claims(facts: impl IntoIterator<Item = (&'static str, String)>) -> Identity {
     Identity {
         claims: facts.into_iter().map(|(name, value)| Claim::new(name, value)).collect(),
         ..visitor()
@@ -113,6 +118,69 @@ fn random_flood() -> ! {
     loop {
         black_box(random::bytes(4096));
     }
+}
+
+/// As much as may be drawn at once, and a little by either way.
+fn draw() -> Identity {
+    claims([
+        ("bytes", format!("{:02x?}", random::bytes(16))),
+        ("number", random::number().to_string()),
+        ("most", random::bytes(4096).len().to_string()),
+        ("none", random::bytes(0).len().to_string()),
+    ])
+}
+
+fn draw_too_much() -> Identity {
+    claims([("length", random::bytes(4097).len().to_string())])
+}
+
+/// How many pages of memory there are after ever larger appetites.
+fn memory() -> Identity {
+    let at_first = pages();
+
+    // What a call usually does: many small pieces, some of them soon given back,
+    // and one that grows until it is large.
+    let mut pieces: Vec<_> = (0..24).map(|_| black_box(vec![1_u8; 1024])).collect();
+    pieces.truncate(black_box(12));
+    let mut text = String::new();
+    while text.len() < 12 * 1024 {
+        text.push_str(black_box("text "));
+    }
+    drop(black_box((pieces, text)));
+    let after_small_pieces = pages();
+
+    drop(black_box(vec![1_u8; 60 * 1024]));
+    let after_60_kib = pages();
+
+    let mebibyte = black_box(vec![1_u8; MIB]);
+    let sum: usize = mebibyte.iter().map(|&byte| usize::from(byte)).sum();
+    claims([
+        ("at-first", at_first.to_string()),
+        ("after-small-pieces", after_small_pieces.to_string()),
+        ("after-60-kib", after_60_kib.to_string()),
+        ("after-1-mib", pages().to_string()),
+        ("sum", sum.to_string()),
+    ])
+}
+
+#[cfg(target_family = "wasm")]
+fn pages() -> usize {
+    std::arch::wasm32::memory_size(0)
+}
+
+#[cfg(not(target_family = "wasm"))]
+fn pages() -> usize {
+    0
+}
+
+/// Says so, then takes its time: between one second and two.
+fn linger() -> Identity {
+    log::info("lingers", &[]);
+    let end = clock::now() + 2;
+    while clock::now() < end {
+        black_box(());
+    }
+    visitor()
 }
 
 fn plant_session() -> Decision {

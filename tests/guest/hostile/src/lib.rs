@@ -4,7 +4,7 @@
 
 use vestibule_sdk::{
     Decision, Description, Error, Identity, Login, Plugin, Request, Setting, SettingType,
-    TokenProvider, UserAuth, export, settings,
+    TokenProvider, UserAuth, export, getrandom, settings,
 };
 
 mod behaviour;
@@ -26,7 +26,7 @@ impl Plugin for Hostile {
             headers: vec!["x-behave".into()],
             settings: vec![
                 Setting { default: Some("\"hello\"".into()), ..greeting },
-                Setting { secret: true, environment: vec!["VESTIBULE_TEST_TOKEN".into()], ..token },
+                Setting { secret: true, environment: vec!["HOSTILE_TOKEN".into()], ..token },
             ],
             ..Description::new("hostile", env!("CARGO_PKG_VERSION"), "Misbehaves as it is told")
         }
@@ -44,7 +44,10 @@ impl Plugin for Hostile {
 
 impl UserAuth for Hostile {
     fn authenticate(request: Request) -> Result<Decision, Error> {
-        behaviour::behave(request.header(0).unwrap_or("ok"))
+        match request.header(0).unwrap_or("ok") {
+            "getrandom" => Ok(Decision::authenticated(draw_by_crate())),
+            how => behaviour::behave(how),
+        }
     }
 
     fn restore(user_id: Option<String>, _: Option<Identity>) -> Result<Identity, Error> {
@@ -53,7 +56,22 @@ impl UserAuth for Hostile {
     }
 }
 
+/// Draws by way of the crate that dependencies draw with: more than one number
+/// gives, and no multiple of it.
+#[cfg(target_family = "wasm")]
+fn draw_by_crate() -> Identity {
+    let mut bytes = [0; 21];
+    let drawn = ::getrandom::fill(&mut bytes);
+    behaviour::claims([("drawn", format!("{drawn:?}")), ("bytes", format!("{bytes:02x?}"))])
+}
+
+#[cfg(not(target_family = "wasm"))]
+fn draw_by_crate() -> Identity {
+    behaviour::claims([])
+}
+
 impl Login for Hostile {}
 impl TokenProvider for Hostile {}
 
 export!(Hostile);
+getrandom!();
