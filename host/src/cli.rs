@@ -92,14 +92,15 @@ fn refuse(what: impl std::fmt::Display) -> ExitCode {
     ExitCode::from(EXIT_USAGE)
 }
 
-/// Lines to standard error; `VESTIBULE_LOG` chooses which (`info` when unset).
-fn start_log(format: LogFormat) {
+/// Lines to standard error; `VESTIBULE_LOG` chooses which, and `usual` when it is
+/// not set.
+fn start_log(format: LogFormat, usual: &str) {
     let filter =
         EnvFilter::builder().with_env_var("VESTIBULE_LOG").from_env().unwrap_or_else(|error| {
-            eprintln!("warning: VESTIBULE_LOG is not understood, using info: {error}");
-            EnvFilter::new("info")
+            eprintln!("warning: VESTIBULE_LOG is not understood, using {usual}: {error}");
+            EnvFilter::new(usual)
         });
-    let filter = if filter.to_string().is_empty() { EnvFilter::new("info") } else { filter };
+    let filter = if filter.to_string().is_empty() { EnvFilter::new(usual) } else { filter };
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

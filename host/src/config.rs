@@ -20,13 +20,13 @@ use serde::Serialize;
 use url::Url;
 
 pub(crate) use self::source::did_you_mean;
-use self::{
-    source::Section,
-    values::{Bytes, Span},
-};
 pub use self::{
     source::{Environment, Source},
     values::DatabaseUrl,
+};
+use self::{
+    source::{Mistakes, Section},
+    values::{Bytes, Span},
 };
 
 /// The configuration cannot be used.
@@ -196,12 +196,17 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let source =
             Source::parse(path, text, environment).map_err(|e| ConfigError::Mistakes(vec![e]))?;
-        let mut mistakes = Vec::new();
+        let mut mistakes = Mistakes::default();
         let config = Self::read(&source, &mut mistakes);
-        if mistakes.is_empty() { Ok(config) } else { Err(ConfigError::Mistakes(mistakes)) }
+        mistakes.refuse_misspelt(&source.environment);
+        if mistakes.texts.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError::Mistakes(mistakes.texts))
+        }
     }
 
-    fn read(source: &Source, mistakes: &mut Vec<String>) -> Self {
+    fn read(source: &Source, mistakes: &mut Mistakes) -> Self {
         let mut root = source.root();
 
         let mut section = root.section("server", mistakes);
@@ -248,7 +253,7 @@ impl Config {
         Self { server, database, plugins, auth, source: source.clone() }
     }
 
-    fn read_auth(root: &mut Section<'_>, source: &Source, mistakes: &mut Vec<String>) -> Auth {
+    fn read_auth(root: &mut Section<'_>, source: &Source, mistakes: &mut Mistakes) -> Auth {
         let mut section = root.section("auth", mistakes);
         let strategy = section
             .take::<String>("strategy", mistakes)
@@ -379,6 +384,18 @@ mod tests {
             error,
             "environment variable VESTIBULE_SERVER_LISTEN: invalid socket address syntax"
         );
+    }
+
+    #[test]
+    fn a_misspelt_variable_is_named_and_a_stranger_s_is_let_be() {
+        let error = parse("auth.strategy = 'none'", &[("VESTIBULE_AUTH_SHA265", "x")]).unwrap_err();
+        assert_eq!(
+            error,
+            "environment variable VESTIBULE_AUTH_SHA265 is not known, did you mean \
+             VESTIBULE_AUTH_SHA256?"
+        );
+        let strangers = [("VESTIBULE_SERVICE_HOST", "10.0.0.1"), ("VESTIBULE_LOG", "debug")];
+        assert!(parse("auth.strategy = 'none'", &strangers).is_ok());
     }
 
     #[test]

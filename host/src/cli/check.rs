@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{ConfigFile, refuse, runtime};
+use super::{ConfigFile, LogFormat, refuse, runtime, start_log};
 use crate::host::Host;
 
 /// Check the configuration and the component it names, and start nothing.
@@ -16,6 +16,7 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn run(self) -> ExitCode {
+        start_log(LogFormat::Text, "warn");
         let config = match self.config.load() {
             Ok(config) => config,
             Err(error) => return refuse(error),

@@ -8,7 +8,7 @@ use std::{
 
 use clap::Subcommand;
 
-use super::{refuse, runtime};
+use super::{LogFormat, refuse, runtime, start_log};
 use crate::engine::{Engine, EngineOptions, GrantSource, Inspection, Setting, SettingType};
 
 /// Look at components.
@@ -26,6 +26,7 @@ pub(super) enum Plugin {
 
 impl Plugin {
     pub(super) fn run(self) -> ExitCode {
+        start_log(LogFormat::Text, "warn");
         let Self::Inspect { file, json } = self;
         let inspection = match inspect(&file) {
             Ok(inspection) => inspection,

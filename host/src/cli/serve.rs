@@ -23,7 +23,7 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> ExitCode {
-        start_log(self.log_format);
+        start_log(self.log_format, "info");
         let config = match self.config.load() {
             Ok(config) => config,
             Err(error) => return refuse(error),

@@ -30,6 +30,18 @@ impl Environment {
         Self::Fixed(Arc::new(variables.iter().map(owned).collect()))
     }
 
+    /// The names of all variables that begin as ours do.
+    fn names(&self) -> Vec<String> {
+        let ours = |name: &String| name.starts_with("VESTIBULE_");
+        match self {
+            Self::Process => std::env::vars_os()
+                .filter_map(|(name, _)| name.into_string().ok())
+                .filter(ours)
+                .collect(),
+            Self::Fixed(variables) => variables.keys().filter(|name| ours(name)).cloned().collect(),
+        }
+    }
+
     /// A variable's value; an empty one counts as absent.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<String> {
@@ -132,6 +144,38 @@ fn line_at(text: &str, offset: usize) -> usize {
     text.as_bytes()[..offset.min(text.len())].iter().filter(|&&byte| byte == b'\n').count() + 1
 }
 
+/// What a reading of the configuration finds wrong.
+#[derive(Default)]
+pub(super) struct Mistakes {
+    /// One text each.
+    pub(super) texts: Vec<String>,
+    /// Every variable that was looked for.
+    variables: Vec<String>,
+}
+
+impl Mistakes {
+    pub(super) fn push(&mut self, text: String) {
+        self.texts.push(text);
+    }
+
+    /// Reports variables that are almost one of those looked for: a pin that is
+    /// misspelt must not be a pin that is not there. Others are let be: a
+    /// platform may set variables of its own after a service of this name.
+    pub(super) fn refuse_misspelt(&mut self, environment: &Environment) {
+        for name in environment.names() {
+            if self.variables.contains(&name) {
+                continue;
+            }
+            let close = |known: &&String| strsim::damerau_levenshtein(&name, known) <= 2;
+            if let Some(meant) = self.variables.iter().find(close) {
+                let text =
+                    format!("environment variable {name} is not known, did you mean {meant}?");
+                self.texts.push(text);
+            }
+        }
+    }
+}
+
 /// One section while it is being read: what is taken out is known, what is left
 /// at the end is a mistake.
 pub(super) struct Section<'a> {
@@ -143,7 +187,7 @@ pub(super) struct Section<'a> {
 
 impl Section<'_> {
     /// Takes a section out.
-    pub(super) fn section(&mut self, name: &'static str, mistakes: &mut Vec<String>) -> Self {
+    pub(super) fn section(&mut self, name: &'static str, mistakes: &mut Mistakes) -> Self {
         let table = self.table(name, mistakes);
         let mut path = self.path.clone();
         path.push(name);
@@ -151,7 +195,7 @@ impl Section<'_> {
     }
 
     /// Takes a table out without reading it.
-    pub(super) fn table(&mut self, name: &'static str, mistakes: &mut Vec<String>) -> Table {
+    pub(super) fn table(&mut self, name: &'static str, mistakes: &mut Mistakes) -> Table {
         self.known.push(name);
         match self.table.remove(name) {
             None => Table::new(),
@@ -169,13 +213,14 @@ impl Section<'_> {
     pub(super) fn take<T: DeserializeOwned>(
         &mut self,
         name: &'static str,
-        mistakes: &mut Vec<String>,
+        mistakes: &mut Mistakes,
     ) -> Option<T> {
         self.known.push(name);
         let in_file = self.table.remove(name);
         let mut key = self.path.clone();
         key.push(name);
         let variable = format!("VESTIBULE_{}", key.join("_").to_ascii_uppercase());
+        mistakes.variables.push(variable.clone());
         if let Some(text) = self.source.environment.get(&variable) {
             return from_text(&text)
                 .map_err(|error| {
@@ -195,7 +240,7 @@ impl Section<'_> {
     }
 
     /// Reports everything that was not taken out.
-    pub(super) fn finish(self, mistakes: &mut Vec<String>) {
+    pub(super) fn finish(self, mistakes: &mut Mistakes) {
         let kind = if self.path.is_empty() { "section" } else { "key" };
         for name in self.table.keys() {
             let mut key = self.path.clone();
