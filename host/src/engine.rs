@@ -12,6 +12,7 @@
 //! two threads on one engine do barely more work than one.
 
 mod authenticate;
+mod call;
 mod description;
 mod limits;
 mod load;
@@ -41,12 +42,14 @@ use wasmtime::{
 use crate::capability::secrets::FingerprintKey;
 
 pub use self::{
+    call::CallError,
     description::{Description, GrantSource, ProposedGrants, Setting, SettingType},
     load::{Import, Inspection, LoadError, MAX_FILE_BYTES},
+    output::Decision,
     profile::Profile,
     registry::Registry,
     settings::SettingsError,
-    strategy::{CallError, Decision, Strategy},
+    strategy::Strategy,
 };
 
 /// How often the epoch moves, and so the grain of the CPU budget.

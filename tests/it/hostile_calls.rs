@@ -287,3 +287,32 @@ async fn calls_in_flight_finish_on_the_generation_they_began_with() {
     assert_eq!(app.anonymous().get("/auth/session").await.json()["strategy"], "none");
     assert!(calls.join().unwrap() > 0);
 }
+
+#[tokio::test]
+async fn a_component_that_has_run_away_gives_way_from_then_on() {
+    let app = TestApp::start("hostile", "[auth.limits]\ncpu = '20ms'\nconcurrency = 4\n").await;
+    // Called directly, one runaway after the other would keep this one thread,
+    // and nobody would ever be refused.
+    assert!(matches!(call(&app, "spin").await, Some(CallError::CpuBudget(_))));
+    let mut runaways = tokio::task::JoinSet::new();
+    for _ in 0..12 {
+        let app = app.clone();
+        runaways.spawn(async move { call(&app, "spin").await });
+    }
+    let ends = runaways.join_all().await;
+    let refused = ends.iter().filter(|end| **end == Some(CallError::Saturated(4))).count();
+    let cut_off = ends.iter().filter(|end| matches!(end, Some(CallError::CpuBudget(_)))).count();
+    assert_eq!((refused, cut_off), (8, 4), "{ends:?}");
+    next_caller_is_served(&app).await;
+}
+
+#[tokio::test]
+async fn a_flood_of_log_lines_stays_within_its_bytes() {
+    let app = TestApp::start("hostile", "[auth.limits]\ncpu = '10s'\n").await;
+    let logs = Logs::collect();
+    let reply = app.anonymous().with("x-behave", "log-flood").get("/auth/session").await;
+    assert_eq!(reply.status, StatusCode::OK);
+    // Sixteen KiB of the strategy's own, and what the host writes around it.
+    assert!(logs.text().len() < 64 * 1024, "{} bytes", logs.text().len());
+    next_caller_is_served(&app).await;
+}

@@ -1,6 +1,6 @@
 //! `vestibule serve`
 
-use std::process::ExitCode;
+use std::{io, process::ExitCode};
 
 use clap::Args;
 use tokio::{
@@ -52,9 +52,15 @@ async fn serve(config: Config) -> ExitCode {
             ));
         }
     };
+    // Before anybody learns that this process listens: a signal that comes
+    // earlier than its handler kills.
+    let stop = match listen_for_stop() {
+        Ok(stop) => stop,
+        Err(error) => return refuse(format_args!("signals cannot be received: {error}")),
+    };
     let bound = listener.local_addr().unwrap_or(address);
     tracing::info!(address = %bound, "listening");
-    match http::serve(listener, host, asked_to_stop()).await {
+    match http::serve(listener, host, stop).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: serving failed: {error}");
@@ -63,24 +69,23 @@ async fn serve(config: Config) -> ExitCode {
     }
 }
 
-/// Done at the first SIGTERM or SIGINT; a second one ends the process at once.
-#[expect(clippy::disallowed_methods, reason = "a second signal must be heard while requests end")]
-async fn asked_to_stop() {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("signals cannot be received, only SIGKILL will stop this process");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tokio::spawn(async move {
+/// Begins to listen for SIGTERM and SIGINT. What comes out is done at the first of
+/// them; a second one ends the process at once.
+fn listen_for_stop() -> io::Result<impl Future<Output = ()> + Send> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut next = async move || {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        std::process::exit(1);
-    });
+    };
+    Ok(async move {
+        next().await;
+        #[expect(clippy::disallowed_methods, reason = "it must be heard while requests end")]
+        tokio::spawn(async move {
+            next().await;
+            std::process::exit(1);
+        });
+    })
 }

@@ -6,9 +6,10 @@ use std::mem;
 use wasmtime::{Store, component::TypedFunc};
 
 use super::{
-    limits, output,
+    call::{self, Answer, Call, CallError},
+    output::{self, Decision},
     profile::{Step, Watch},
-    strategy::{Answer, Call, CallError, Decision, Lane, Strategy, leave},
+    strategy::{Lane, Strategy, leave},
 };
 use crate::{
     bindings::vestibule::auth::types as wit,
@@ -64,7 +65,7 @@ impl Strategy {
         watch: &mut impl Watch,
     ) -> Result<Raw, CallError> {
         let headers = mem::take(&mut request.headers);
-        store.epoch_deadline_callback(limits::go_on);
+        store.epoch_deadline_callback(call::go_on);
         let answer = (|| {
             let request = lower(store, request, &headers)?;
             let instance = lane.pre.instance_pre().instantiate(&mut *store)?;

@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
+use wasmtime::ResourceLimiter;
 
-use super::{TICK, strategy::Call};
+use super::TICK;
 
 /// The most table elements over all tables of a call.
 const MAX_TABLE_ELEMENTS: usize = 100_000;
@@ -69,13 +69,13 @@ impl Meter {
     }
 
     /// Takes one tick; `false` when none is left.
-    fn tick(&mut self) -> bool {
+    pub(super) fn tick(&mut self) -> bool {
         self.ticks_left = self.ticks_left.saturating_sub(1);
         self.ticks_left > 0
     }
 
     /// Whether a call that never waits has taken too long all the same.
-    fn is_late(&mut self) -> bool {
+    pub(super) fn is_late(&mut self) -> bool {
         let since = *self.since.get_or_insert_with(Instant::now);
         since.elapsed() > self.real_time
     }
@@ -117,29 +117,6 @@ impl ResourceLimiter for Meter {
             }
         }
     }
-}
-
-/// At the end of a tick, for calls without a fiber.
-#[expect(clippy::unnecessary_wraps, reason = "the type of a callback")]
-pub(super) fn go_on(mut store: StoreContextMut<'_, Call>) -> wasmtime::Result<UpdateDeadline> {
-    let meter = &mut store.data_mut().meter;
-    Ok(if meter.tick() && !meter.is_late() {
-        UpdateDeadline::Continue(1)
-    } else {
-        UpdateDeadline::Interrupt
-    })
-}
-
-/// At the end of a tick, for calls on a fiber: other tasks get their turn.
-#[expect(clippy::unnecessary_wraps, reason = "the type of a callback")]
-pub(super) fn give_way(mut store: StoreContextMut<'_, Call>) -> wasmtime::Result<UpdateDeadline> {
-    Ok(if store.data_mut().meter.tick() {
-        // Not a plain yield, which the runtime would resume at once from its
-        // slot for the task that woke last.
-        UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))
-    } else {
-        UpdateDeadline::Interrupt
-    })
 }
 
 #[cfg(test)]

@@ -27,10 +27,11 @@ use wasmtime::{
 pub use self::{contract::Import, error::LoadError};
 use super::{
     Engine,
+    call::{self, Call, CallError, classify, new_store},
     description::Description,
-    limits::{self, Limits},
+    limits::Limits,
     settings,
-    strategy::{Call, CallError, Lane, Strategy, classify, new_store},
+    strategy::{Lane, Strategy},
     suspicion::Suspicion,
 };
 use crate::{
@@ -100,7 +101,7 @@ impl Compiled {
         };
         let context = Context::new(Arc::new(granted), RequestId::new(0));
         let mut store = new_store(engine, limits, context);
-        store.epoch_deadline_callback(limits::give_way);
+        store.epoch_deadline_callback(call::give_way);
         let late = |_| LoadError::Describe(CallError::WallBudget(limits.wall));
         let instance = tokio::time::timeout(limits.wall, pre.instantiate_async(&mut store))
             .await

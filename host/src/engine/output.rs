@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::strategy::{CallError, Decision};
+use super::call::CallError;
 use crate::{
     bindings::vestibule::auth::types as wit,
     identity::{Claim, Identity, LOCAL_ORG, LOCAL_OWNER, OrgId, Outcome, Refusal, UserId},
@@ -22,6 +22,13 @@ const MAX_EMAIL_BYTES: usize = 320;
 
 /// The longest reason that reaches the log, in bytes.
 const MAX_REASON_BYTES: usize = 1024;
+
+/// A strategy's answer to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Who is calling.
+    pub outcome: Outcome,
+}
 
 type Checked<T> = Result<T, CallError>;
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::strategy::{CallError, Strategy};
+use super::{call::CallError, strategy::Strategy};
 use crate::identity::Request;
 
 /// What a call goes through, each step named by its end.

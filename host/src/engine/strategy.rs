@@ -1,59 +1,23 @@
 //! One generation of a strategy: a component with its grants, settings and
 //! limits, ready to be called.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
-use wasmtime::{Store, Trap, component::ComponentExportIndex};
+use wasmtime::{Store, component::ComponentExportIndex};
 
 use super::{
+    call::{self, Answer, Call, CallError, new_store},
     description::Description,
-    limits::{self, Limits, MAX_CROSSING_BYTES, Meter},
+    limits::Limits,
     output, shard_of_this_thread,
     suspicion::Suspicion,
 };
 use crate::{
     bindings,
-    capability::{Context, Granted, Violation},
-    identity::{Identity, Outcome, Refusal, RequestId, UserId},
+    capability::{Context, Granted},
+    identity::{Identity, RequestId, UserId},
 };
-
-/// Why a call gave no answer. A strategy's own refusal is not among these: it
-/// is a [`Refusal`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CallError {
-    /// The component broke off, by a panic for instance.
-    #[error("the component trapped: {0}")]
-    Trap(String),
-    /// It used up its CPU budget.
-    #[error("the component used up its CPU budget of {0:?} ([auth.limits] cpu)")]
-    CpuBudget(Duration),
-    /// It took too long, waiting included.
-    #[error("the call took longer than {0:?} ([auth.limits] wall)")]
-    WallBudget(Duration),
-    /// It wanted more memory than it may have.
-    #[error("the component wanted more than {0} bytes of memory ([auth.limits] memory)")]
-    Memory(usize),
-    /// Too many calls are running.
-    #[error("{0} calls are running already ([auth.limits] concurrency)")]
-    Saturated(usize),
-    /// It answered, and the answer breaks the contract.
-    #[error("the component's answer breaks the contract: {0}")]
-    MalformedOutput(&'static str),
-}
-
-/// A strategy's answer to a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decision {
-    /// Who is calling.
-    pub outcome: Outcome,
-}
-
-/// The state of one call.
-pub(super) struct Call {
-    pub(super) meter: Meter,
-    pub(super) context: Context,
-}
 
 /// A strategy on one shard.
 pub(super) struct Lane {
@@ -84,10 +48,6 @@ impl fmt::Debug for Strategy {
             .finish_non_exhaustive()
     }
 }
-
-/// A strategy's own refusal inside, the engine's outside: only the outer one
-/// says that something is broken.
-pub(super) type Answer<T> = Result<Result<T, Refusal>, CallError>;
 
 impl Strategy {
     /// What the strategy says of itself.
@@ -177,7 +137,7 @@ impl Strategy {
         store: &mut Store<Call>,
         call: impl AsyncFnOnce(&mut Store<Call>) -> wasmtime::Result<T>,
     ) -> Result<T, CallError> {
-        store.epoch_deadline_callback(limits::give_way);
+        store.epoch_deadline_callback(call::give_way);
         match tokio::time::timeout(self.limits.wall, call(store)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(self.classify(store, &error)),
@@ -186,22 +146,8 @@ impl Strategy {
     }
 
     pub(super) fn classify(&self, store: &Store<Call>, error: &wasmtime::Error) -> CallError {
-        classify(&self.limits, store.data(), error)
+        call::classify(&self.limits, store.data(), error)
     }
-}
-
-/// Makes a store with every limit armed before anything runs in it.
-pub(super) fn new_store(
-    engine: &wasmtime::Engine,
-    limits: &Limits,
-    context: Context,
-) -> Store<Call> {
-    let meter = Meter::new(limits);
-    let mut store = Store::new(engine, Call { meter, context });
-    store.limiter(|call| &mut call.meter);
-    store.set_epoch_deadline(1);
-    store.set_hostcall_fuel(MAX_CROSSING_BYTES);
-    store
 }
 
 /// Ends a call: what it left in memory goes before its place is free again.
@@ -217,24 +163,4 @@ pub(super) fn leave(store: Store<Call>, permit: SemaphorePermit<'_>) {
     }
     drop(store);
     drop(permit);
-}
-
-/// What an error means. Never by its text.
-pub(super) fn classify(limits: &Limits, call: &Call, error: &wasmtime::Error) -> CallError {
-    if error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_some() {
-        return CallError::Saturated(limits.concurrency.get());
-    }
-    match error.downcast_ref::<Trap>() {
-        Some(Trap::Interrupt) => CallError::CpuBudget(limits.cpu),
-        Some(_) if call.meter.memory_refused => CallError::Memory(limits.memory),
-        Some(trap) => CallError::Trap(trap.to_string()),
-        None if is_violation(error) => CallError::Trap(error.to_string()),
-        None => CallError::MalformedOutput("it is too large, or not of the type it should have"),
-    }
-}
-
-/// Whether the component misused a capability, an unknown handle included.
-fn is_violation(error: &wasmtime::Error) -> bool {
-    error.downcast_ref::<Violation>().is_some()
-        || error.downcast_ref::<wasmtime::component::ResourceTableError>().is_some()
 }

@@ -3,7 +3,7 @@
 use std::{io, path::Path};
 
 use super::MAX_FILE_BYTES;
-use crate::engine::{settings::SettingsError, strategy::CallError};
+use crate::engine::{call::CallError, settings::SettingsError};
 
 /// Why a component cannot be used. Every text names the mend.
 #[derive(Debug, thiserror::Error)]
