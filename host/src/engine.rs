@@ -172,8 +172,8 @@ fn config(slots: u32) -> Config {
         .async_stack_size(STACK_BYTES)
         // Host code that has handled secrets has used these stacks.
         .async_stack_zeroing(true)
-        // Calls are no faster with it (within 1 %), and compiling takes three
-        // to five times as long and five times the memory.
+        // Calls are no faster with it (within 1 %), loading takes about twice
+        // as long, and an idle server holds 180 MB instead of 31.
         .compiler_inlining(Inlining::No)
         // A trap is an answer here, not a puzzle: its frames are not collected.
         .wasm_backtrace_max_frames(None)

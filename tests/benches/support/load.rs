@@ -14,7 +14,7 @@ use tokio::{
 
 /// What a browser sends, with fourteen headers.
 const REQUEST: &str = "GET /auth/session HTTP/1.1\r\n\
-    host: auth.example.com\r\n\
+    host: localhost\r\n\
     connection: keep-alive\r\n\
     cache-control: max-age=0\r\n\
     sec-ch-ua: \"Chromium\";v=\"140\", \"Not=A?Brand\";v=\"24\"\r\n\
