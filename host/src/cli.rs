@@ -1,8 +1,14 @@
 //! The command line: thin subcommands over the library.
 
 mod check;
+mod db;
+mod import;
+mod keys;
+mod open;
 mod plugin;
+mod secrets;
 mod serve;
+mod users;
 
 use std::{
     io::{self, IsTerminal as _},
@@ -34,6 +40,7 @@ const EXAMPLES: &str = "Examples:
   VESTIBULE_AUTH_STRATEGY=none vestibule serve
   vestibule check --config vestibule.toml
   vestibule plugin inspect plugins/none.wasm --json
+  vestibule keys create --user 12345678 --name nightly
 
 Exit status: 0 done, 1 failed while running, 2 something given is wrong.";
 
@@ -46,6 +53,21 @@ enum Command {
     /// Look at components.
     #[command(subcommand)]
     Plugin(plugin::Plugin),
+    /// API keys: make, list and end them.
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Users: list them, shut them out and let them in again.
+    #[command(subcommand)]
+    Users(users::Users),
+    /// Users' own secrets, and the secrets that seal them.
+    #[command(subcommand)]
+    Secrets(secrets::Secrets),
+    /// The database.
+    #[command(subcommand)]
+    Db(db::Db),
+    /// Take over what another program keeps.
+    #[command(subcommand)]
+    Import(import::Import),
 }
 
 /// Where the configuration is.
@@ -83,6 +105,11 @@ pub fn run() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
         Command::Plugin(plugin) => plugin.run(),
+        Command::Keys(keys) => keys.run(),
+        Command::Users(users) => users.run(),
+        Command::Secrets(secrets) => secrets.run(),
+        Command::Db(db) => db.run(),
+        Command::Import(import) => import.run(),
     }
 }
 

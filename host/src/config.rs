@@ -5,6 +5,7 @@
 //! its file, line and key, or the name of its variable. What `[auth.settings]`
 //! may hold is for the strategy to say, so that part stays raw here.
 
+mod data;
 mod source;
 mod values;
 
@@ -21,6 +22,7 @@ use url::Url;
 
 pub(crate) use self::source::did_you_mean;
 pub use self::{
+    data::{Encryption, Secrets, Sessions},
     source::{Environment, Source},
     values::DatabaseUrl,
 };
@@ -52,6 +54,12 @@ pub struct Config {
     pub server: Server,
     /// `[database]`
     pub database: Database,
+    /// `[encryption]`
+    pub encryption: Encryption,
+    /// `[sessions]`
+    pub sessions: Sessions,
+    /// `[secrets]`
+    pub secrets: Secrets,
     /// `[plugins]`
     pub plugins: Plugins,
     /// `[auth]`
@@ -76,7 +84,7 @@ pub struct Server {
 /// `[database]`
 #[derive(Clone, Debug)]
 pub struct Database {
-    /// `sqlite://` and a path, or `sqlite::memory:`.
+    /// `sqlite://` and a path, `sqlite::memory:` or `postgres://`.
     pub url: DatabaseUrl,
 }
 
@@ -234,6 +242,38 @@ impl Config {
         };
         section.finish(mistakes);
 
+        let mut section = root.section("encryption", mistakes);
+        let encryption = Encryption {
+            secret: section.take("secret", mistakes),
+            secret_file: section.take("secret_file", mistakes),
+            previous_secret_files: section
+                .take("previous_secret_files", mistakes)
+                .unwrap_or_default(),
+        };
+        section.finish(mistakes);
+        if encryption.secret.is_some() && encryption.secret_file.is_some() {
+            mistakes.push(source.mistake(
+                &["encryption", "secret"],
+                "there is a secret_file as well; keep one of the two",
+            ));
+        }
+
+        let mut section = root.section("sessions", mistakes);
+        let usual = Sessions::default();
+        let sessions = Sessions {
+            idle: section.take("idle", mistakes).map_or(usual.idle, |Span(span)| span),
+            absolute: section.take("absolute", mistakes).map_or(usual.absolute, |Span(span)| span),
+        };
+        section.finish(mistakes);
+
+        let mut section = root.section("secrets", mistakes);
+        let usual = Secrets::default();
+        let secrets = Secrets {
+            max_count: section.take("max_count", mistakes).unwrap_or(usual.max_count),
+            max_bytes: section.take("max_bytes", mistakes).map_or(usual.max_bytes, |Bytes(n)| n),
+        };
+        section.finish(mistakes);
+
         let mut section = root.section("plugins", mistakes);
         let plugins = Plugins {
             dir: section.take("dir", mistakes).unwrap_or_else(|| PathBuf::from("plugins")),
@@ -242,7 +282,7 @@ impl Config {
 
         if !database.url.is_known() {
             let what = format!(
-                "{} is not known, write one such as \"sqlite://vestibule.db\"",
+                "{} is not known, write one such as \"sqlite://vestibule.db\" or \"postgres://user@host/name\"",
                 database.url
             );
             mistakes.push(source.mistake(&["database", "url"], &what));
@@ -250,7 +290,16 @@ impl Config {
 
         let auth = Self::read_auth(&mut root, source, mistakes);
         root.finish(mistakes);
-        Self { server, database, plugins, auth, source: source.clone() }
+        Self {
+            server,
+            database,
+            encryption,
+            sessions,
+            secrets,
+            plugins,
+            auth,
+            source: source.clone(),
+        }
     }
 
     fn read_auth(root: &mut Section<'_>, source: &Source, mistakes: &mut Mistakes) -> Auth {

@@ -69,7 +69,7 @@ impl Host {
         let engine = engine(&config)?;
         let path = find(&engine, &config).await?;
         let strategy = load(&engine, &config, clock.clone(), &path).await?;
-        let store = Store::open(&config.database.url).await?;
+        let store = Store::open(&config, clock.clone()).await?;
         let registry = Registry::new(strategy);
         let draining = AtomicBool::new(false);
         Ok(Self { shared: Arc::new(Shared { config, clock, engine, registry, store, draining }) })

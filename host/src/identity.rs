@@ -6,7 +6,7 @@
 use std::{fmt, net::IpAddr};
 
 use secrecy::SecretString;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The store's id of the local owner: the one user of a strategy without log-in.
 ///
@@ -38,8 +38,8 @@ pub const MAX_ID_BYTES: usize = 255;
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-        #[serde(transparent)]
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String")]
         pub struct $name(String);
 
         impl $name {
@@ -53,10 +53,23 @@ macro_rules! id {
                 Ok(Self(id))
             }
 
+            /// Takes an id that the host wrote itself.
+            pub(crate) fn fixed(id: &str) -> Self {
+                Self(id.to_owned())
+            }
+
             /// The id as text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+
+            fn try_from(id: String) -> Result<Self, InvalidId> {
+                Self::new(id)
             }
         }
 
@@ -77,8 +90,24 @@ id!(
     OrgId
 );
 
+impl UserId {
+    /// The store's id of the local owner.
+    #[must_use]
+    pub fn local_owner() -> Self {
+        Self::fixed(LOCAL_OWNER)
+    }
+}
+
+impl OrgId {
+    /// The organisation of a user who belongs to no other: it has the user's id.
+    #[must_use]
+    pub fn personal(user: &UserId) -> Self {
+        Self(user.0.clone())
+    }
+}
+
 /// One further fact about a caller.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     /// What the fact is about.
     pub name: String,
@@ -87,7 +116,8 @@ pub struct Claim {
 }
 
 /// Who is calling.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Identity {
     /// The user's id; `None` is the local owner.
     pub user_id: Option<UserId>,

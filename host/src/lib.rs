@@ -11,6 +11,7 @@
 
 mod bindings;
 mod capability;
+pub mod cipher;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -19,5 +20,6 @@ mod hex;
 pub mod host;
 pub mod http;
 pub mod identity;
+mod secret;
 pub mod store;
 mod text;

@@ -1,118 +1,124 @@
 //! What outlives a request: collections over one database.
 //!
-//! SQLite in write-ahead mode, made at the first start. Migrations run at every
-//! start and only forward; a database from a newer version is refused.
+//! SQLite in write-ahead mode, made at the first start, or PostgreSQL where
+//! there are several replicas. Migrations run at every start and only forward; a
+//! database from a newer version is refused, and so is one whose values were
+//! sealed with a secret that is not configured.
+//!
+//! Whatever belongs to a user is reached through a [`Scope`], so that no query
+//! can forget whose rows it means.
 
+mod api_keys;
+mod audit;
+mod db;
+mod error;
+mod import;
+mod keys;
+mod leases;
+mod rotate;
+mod sandboxes;
+mod scope;
+mod secrets;
+mod sessions;
+mod settings;
+mod status;
+mod tokens;
 mod users;
 
-use std::{str::FromStr as _, time::Duration};
+use std::sync::Arc;
 
-use sqlx::{
-    SqlitePool,
-    migrate::MigrateError,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+use self::db::{Db, Missing, change, read, transact};
+pub use self::{
+    api_keys::{ApiKey, ApiKeys, KeyRefusal, NewApiKey, NewKey, VerifiedKey},
+    audit::AuditEntry,
+    error::StoreError,
+    import::{ImportOptions, ImportReport, ImportedTable},
+    leases::Lease,
+    rotate::{Rotation, RotationProgress},
+    sandboxes::{Sandbox, SandboxStatus, Sandboxes},
+    scope::Scope,
+    secrets::{LoadedSecrets, Secret, Secrets},
+    sessions::{NewSession, Session, SessionContent, SessionKey},
+    settings::{LoadedSettings, Settings},
+    status::Status,
+    tokens::{StoredToken, TokenLease, TokenPair, TokenState, Tokens},
+    users::User,
+};
+use crate::{
+    cipher::Cipher,
+    clock::Clock,
+    config::{self, Config, DatabaseUrl},
 };
 
-pub use self::users::User;
-use crate::config::DatabaseUrl;
-
-/// How long a writer waits for another before it gives up.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The database cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The URL names no database that is known here.
-    #[error("[database] url {0} is not known; write one such as \"sqlite://vestibule.db\"")]
-    Url(DatabaseUrl),
-    /// The database cannot be opened.
-    #[error(
-        "the database {url} cannot be opened: {source}; does its folder exist and may this user write there?"
-    )]
-    Open {
-        /// The URL.
-        url: DatabaseUrl,
-        /// What the driver says.
-        source: sqlx::Error,
-    },
-    /// A newer version of Vestibule has migrated the database.
-    #[error(
-        "the database {0} was migrated by a newer version; use that version, or restore a backup"
-    )]
-    Newer(DatabaseUrl),
-    /// A migration failed; the database is as it was.
-    #[error("the database {url} cannot be migrated: {source}")]
-    Migrate {
-        /// The URL.
-        url: DatabaseUrl,
-        /// What the migration says.
-        source: MigrateError,
-    },
-    /// A query failed.
-    #[error("the database does not answer")]
-    Query(#[from] sqlx::Error),
-}
-
-/// The database and its collections.
+/// The database and its collections. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Store {
-    pool: SqlitePool,
+    db: Db,
+    url: DatabaseUrl,
+    cipher: Arc<Cipher>,
+    clock: Clock,
+    limits: Limits,
+}
+
+/// What the collections are bounded by.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    secrets: config::Secrets,
+    sessions: config::Sessions,
 }
 
 impl Store {
-    /// Opens a database, makes it where there is none, and migrates it.
-    pub async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
-        let with_password = url.with_password();
-        if !url.is_known() {
-            return Err(StoreError::Url(url.clone()));
-        }
-        let open = |source| StoreError::Open { url: url.clone(), source };
-        let options = SqliteConnectOptions::from_str(with_password)
-            .map_err(open)?
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            // An acknowledged write survives the machine, not only the process.
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT);
-        let in_memory = with_password.contains(":memory:");
-        if !in_memory {
-            keep_private(options.get_filename()).map_err(|e| open(sqlx::Error::Io(e)))?;
-        }
-        let pool = SqlitePoolOptions::new()
-            // Each connection to a database in memory would have its own.
-            // A request waits no longer than this for its turn.
-            .acquire_timeout(Duration::from_secs(5))
-            .max_connections(if in_memory { 1 } else { 8 })
-            .min_connections(u32::from(in_memory))
-            .idle_timeout(if in_memory { None } else { Some(Duration::from_mins(10)) })
-            .connect_with(options)
-            .await
-            .map_err(open)?;
-        sqlx::migrate!("migrations/sqlite").run(&pool).await.map_err(|source| match source {
-            MigrateError::VersionMissing(_) => StoreError::Newer(url.clone()),
-            source => StoreError::Migrate { url: url.clone(), source },
-        })?;
-        Ok(Self { pool })
+    /// Opens the database that a configuration names, makes it where there is
+    /// none, and migrates it. With a secret that does not open what rests in
+    /// it, nothing is written.
+    pub async fn open(config: &Config, clock: Clock) -> Result<Self, StoreError> {
+        let url = &config.database.url;
+        let cipher = Cipher::configured(&config.encryption, url)?;
+        let db = Db::open(url, Missing::Make).await?;
+        let store = Self {
+            db,
+            url: url.clone(),
+            cipher: Arc::new(cipher),
+            clock,
+            limits: Limits { secrets: config.secrets, sessions: config.sessions },
+        };
+        store.refuse_unknown_keys().await?;
+        store.db.migrate(url).await?;
+        store.note_active_key().await?;
+        store.make_local_owner().await?;
+        Ok(store)
     }
 
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("select 1").execute(&self.pool).await?;
+        read!(self.db, pool => { sqlx::query("select 1").execute(pool).await?; });
         Ok(())
+    }
+
+    /// Seconds since the Unix epoch, as the database holds them.
+    fn now(&self) -> i64 {
+        instant(self.clock.now())
     }
 }
 
-/// Makes the file before the driver does, and closes it to others where it was
-/// open to them. Its journals take the same mode.
-fn keep_private(path: &std::path::Path) -> std::io::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-        let file = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
-        if file.metadata()?.permissions().mode() & 0o077 != 0 {
-            file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
-        }
-    }
-    Ok(())
+/// An instant as the database holds it.
+fn instant(at: u64) -> i64 {
+    i64::try_from(at).unwrap_or(i64::MAX)
+}
+
+/// An instant as everybody else holds it.
+fn seconds(at: i64) -> u64 {
+    u64::try_from(at).unwrap_or_default()
+}
+
+/// Sixteen bytes that nobody can guess, in hexadecimal digits.
+fn random_id() -> String {
+    crate::hex::encode(&random_bytes::<16>())
+}
+
+fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    // Without randomness there is no id that nobody can guess.
+    getrandom::fill(&mut bytes).unwrap_or_else(|error| panic!("no randomness: {error}"));
+    bytes
 }

@@ -1,7 +1,9 @@
 //! What the tests share: the real router with real components, and a caller.
 
 pub mod craft;
+pub mod database;
 pub mod logs;
+pub mod run;
 
 use std::{
     path::{Path, PathBuf},
@@ -12,7 +14,6 @@ use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
-use tempfile::TempDir;
 use tower::ServiceExt as _;
 use vestibule::{
     clock::Clock,
@@ -49,7 +50,7 @@ pub struct TestApp {
     pub clock: Clock,
     router: axum::Router,
     /// Lives as long as the app: database and components.
-    folder: Arc<TempDir>,
+    folder: Arc<run::Folder>,
 }
 
 impl TestApp {
@@ -64,7 +65,7 @@ impl TestApp {
         toml: &str,
         environment: &[(&str, &str)],
     ) -> Result<Self, StartError> {
-        let folder = TempDir::new().expect("a temporary folder");
+        let folder = run::folder();
         let text = format!(
             "database.url = 'sqlite://{}/vestibule.db'\nauth.strategy = '{}'\n{toml}",
             folder.path().display(),

@@ -6,5 +6,7 @@ mod contract;
 mod hostile_calls;
 mod hostile_files;
 mod house;
+mod operator;
 mod settings;
+mod stores;
 mod whoami;

@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::{
     guests,
+    postgres::Cluster,
     process::{cargo_with, succeed},
     root::Root,
 };
@@ -35,10 +36,14 @@ impl Bench {
             }
             // One of the benches starts the server itself.
             succeed(&mut cargo_with(root, &["build", "--release", "--package", "vestibule"]))?;
-            succeed(&mut bench)?;
+            // Another of them measures PostgreSQL as well.
+            let cluster = Cluster::start()?;
+            succeed(bench.env("VESTIBULE_TEST_POSTGRES", &cluster.url))?;
         }
         if all || self.names.iter().any(|name| name == "extism") {
-            succeed(&mut cargo_with(root, &["bench", "--manifest-path", COMPARE]))?;
+            let plugin = guests::compile_apart(root, COMPARE, "vestibule-compare-plugin")?;
+            let mut bench = cargo_with(root, &["bench", "--manifest-path", COMPARE]);
+            succeed(bench.env("VESTIBULE_COMPARE_PLUGIN", plugin))?;
         }
         Ok(())
     }

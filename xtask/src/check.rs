@@ -1,6 +1,7 @@
 //! What a change must pass: `cargo xtask test`, `e2e` and `ci`.
 
 use std::{
+    fs,
     path::PathBuf,
     process::{Command, Stdio},
     time::Instant,
@@ -10,7 +11,8 @@ use anyhow::bail;
 use clap::Args;
 
 use crate::{
-    guests,
+    guests, leaks,
+    postgres::Cluster,
     process::{cargo, cargo_with, succeed},
     root::Root,
 };
@@ -18,7 +20,8 @@ use crate::{
 /// The version of cargo-deny that reads `deny.toml`.
 const CARGO_DENY: &str = "0.20.2";
 
-/// Builds the components and runs every test.
+/// Builds the components and runs every test, against a PostgreSQL of its own as well; then
+/// searches what the tests left behind for their secrets.
 #[derive(Args, Debug)]
 pub(crate) struct Test {
     /// Arguments for the tests themselves, after `--`.
@@ -35,11 +38,23 @@ impl Test {
 }
 
 fn test(root: &Root, arguments: &[String]) -> anyhow::Result<()> {
+    let cluster = Cluster::start()?;
+    let run = root.join("target/test-run");
+    if run.exists() {
+        fs::remove_dir_all(&run)?;
+    }
+    fs::create_dir_all(&run)?;
     let mut command = cargo_with(root, &["test", "--workspace"]);
+    command.env("VESTIBULE_TEST_POSTGRES", &cluster.url).env("VESTIBULE_TEST_RUN", &run);
     if !arguments.is_empty() {
         command.arg("--").args(arguments);
     }
-    succeed(&mut command)
+    succeed(&mut command)?;
+    // A filter may leave out everything that keeps secrets.
+    if arguments.is_empty() {
+        leaks::search(&run, &[cluster.data()])?;
+    }
+    Ok(())
 }
 
 /// Runs an end-to-end test against real servers and clients.

@@ -20,7 +20,10 @@ use std::time::Instant;
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 
-use crate::{process::cargo, root::Root};
+use crate::{
+    process::{cargo, succeed},
+    root::Root,
+};
 use toolchain::{Choice, Toolchain};
 
 const TARGET: &str = "wasm32-unknown-unknown";
@@ -151,6 +154,24 @@ fn compile(
         ensure!(status.success(), "`{}` does not compile ({status})", guest.name);
     }
     Ok(directory.join(TARGET).join(PROFILE))
+}
+
+/// Compiles a core module outside the workspace as guests are compiled, and
+/// returns its file.
+pub(crate) fn compile_apart(root: &Root, manifest: &str, package: &str) -> anyhow::Result<PathBuf> {
+    let (toolchain, _) = toolchain::choose(Choice::default())?;
+    let directory = root.join("target/compare");
+    let mut cargo = Command::new(cargo());
+    cargo
+        .current_dir(root.path())
+        .args(["build", "--quiet", "--profile", PROFILE, "--target", TARGET])
+        .args(["--manifest-path", manifest, "--package", package, "--target-dir"])
+        .arg(&directory);
+    toolchain.prepare(&mut cargo);
+    cargo.env_remove("RUSTFLAGS").env("CARGO_ENCODED_RUSTFLAGS", flags::encoded(root, toolchain)?);
+    succeed(&mut cargo)?;
+    let module = package.replace('-', "_");
+    Ok(directory.join(TARGET).join(PROFILE).join(module).with_extension("wasm"))
 }
 
 fn assemble(root: &Root, modules: &Path, guest: &Guest) -> anyhow::Result<PathBuf> {

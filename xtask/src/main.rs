@@ -3,6 +3,8 @@
 mod bench;
 mod check;
 mod guests;
+mod leaks;
+mod postgres;
 mod process;
 mod root;
 mod run;

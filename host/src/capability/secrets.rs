@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use hmac::{Hmac, Mac};
-use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use secrecy::SecretString;
+use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use wasmtime::component::Resource;
 
 use super::Context;
-use crate::bindings::vestibule::auth::secrets::{Host, HostSecret, SecretError};
+use crate::{
+    bindings::vestibule::auth::secrets::{Host, HostSecret, SecretError},
+    secret,
+};
 
 /// What a handle stands for.
 #[derive(Debug)]
@@ -24,15 +27,7 @@ impl Secret {
     /// Compares digests, so that neither the content nor the length of either
     /// secret shows in the time it takes.
     fn equals(&self, other: &Self) -> bool {
-        Sha256::digest(self.bytes()).ct_eq(&Sha256::digest(other.bytes())).into()
-    }
-
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "comparing and digesting is what a handle is for"
-    )]
-    fn bytes(&self) -> &[u8] {
-        self.0.expose_secret().as_bytes()
+        secret::digest(&self.0).ct_eq(&secret::digest(&other.0)).into()
     }
 }
 
@@ -49,10 +44,10 @@ impl FingerprintKey {
     }
 
     /// Forty-eight bits: enough to tell secrets apart, too few to identify one.
-    fn fingerprint(&self, secret: &Secret) -> String {
+    fn fingerprint(&self, shown: &Secret) -> String {
         let mut mac = <Hmac<Sha256>>::new_from_slice(&self.0)
             .unwrap_or_else(|_| unreachable!("HMAC takes a key of any length"));
-        mac.update(secret.bytes());
+        mac.update(&secret::digest(&shown.0));
         crate::hex::encode(&mac.finalize().into_bytes()[..6])
     }
 }

@@ -1,6 +1,6 @@
 //! Values that people write with a unit.
 
-use std::{fmt, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
@@ -58,7 +58,30 @@ impl DatabaseUrl {
     /// Whether this is a database that is known here.
     #[must_use]
     pub fn is_known(&self) -> bool {
-        self.0.starts_with("sqlite:")
+        self.0.starts_with("sqlite:") || self.is_postgres()
+    }
+
+    /// Whether it is a PostgreSQL server.
+    #[must_use]
+    pub fn is_postgres(&self) -> bool {
+        self.0.starts_with("postgres:") || self.0.starts_with("postgresql:")
+    }
+
+    /// Whether the database ends with the process.
+    #[must_use]
+    pub fn is_in_memory(&self) -> bool {
+        self.0.starts_with("sqlite:") && self.0.contains(":memory:")
+    }
+
+    /// The file of an SQLite database.
+    #[must_use]
+    pub fn file(&self) -> Option<PathBuf> {
+        if self.is_in_memory() {
+            return None;
+        }
+        let path = self.0.strip_prefix("sqlite:")?;
+        let path = path.strip_prefix("//").unwrap_or(path);
+        path.split('?').next().map(PathBuf::from)
     }
 
     /// The URL with its password, for the driver.

@@ -4,7 +4,7 @@ use axum::{Json, extract::State};
 use serde::Serialize;
 
 use super::{Caller, Problem};
-use crate::host::Host;
+use crate::{host::Host, store::Scope};
 
 /// A user, in the shape that clients of the API expect.
 #[derive(Debug, Serialize)]
@@ -21,24 +21,24 @@ pub(super) struct Me {
 /// What the strategy says of the caller, completed by what the store knows.
 pub(super) async fn me(State(host): State<Host>, caller: Caller) -> Result<Json<Me>, Problem> {
     let identity = caller.identity()?;
-    let user = host.store().user(identity.user_id.as_ref()).await?;
+    let scope = Scope::of(&identity);
+    let user = host.store().user(&scope.user).await?;
     if user.as_ref().is_some_and(|user| user.disabled_at.is_some()) {
         return Err(Problem::bad_credential("the user is disabled"));
     }
-    let (id, org_id, role, display_name, email) = match user {
-        Some(user) => (user.id, Some(user.org_id), Some(user.role), user.display_name, user.email),
-        None => {
-            let id = identity.user_id.map(|id| id.to_string()).unwrap_or_default();
-            (id, None, None, None, None)
-        }
-    };
+    let known = user.as_ref().map(|user| &user.identity);
     Ok(Json(Me {
-        id,
-        org_id: identity.org_id.map(|id| id.to_string()).or(org_id),
-        display_name: identity.display_name.or(display_name),
-        email: identity.email.or(email),
+        id: scope.user.to_string(),
+        org_id: identity
+            .org_id
+            .map(|id| id.to_string())
+            .or_else(|| user.as_ref().map(|user| user.org.to_string())),
+        display_name: identity
+            .display_name
+            .or_else(|| known.and_then(|known| known.display_name.clone())),
+        email: identity.email.or_else(|| known.and_then(|known| known.email.clone())),
         email_verified: identity.email_verified,
-        role,
+        role: user.as_ref().and_then(|user| user.role.clone()),
         permissions: Vec::new(),
     }))
 }

@@ -1,15 +1,39 @@
 //! From a core module to a component, and what there is to say of one.
 
-use std::fmt;
+use std::{convert::Infallible, fmt};
 
 use anyhow::{Context as _, bail};
+use wasm_encoder::{ExportSection, Module, reencode, reencode::Reencode};
+use wasmparser::{Export, Parser};
 use wit_component::{ComponentEncoder, DecodedWasm};
 
 /// Makes a component of a core module that carries its own contract.
 ///
 /// There is no adapter: what the component can reach is what the contract names.
 pub(super) fn encode(module: &[u8]) -> anyhow::Result<Vec<u8>> {
-    ComponentEncoder::default().module(module)?.validate(true).encode()
+    let mut without = Module::new();
+    WithoutPostReturns.parse_core_module(&mut without, Parser::new(0), module)?;
+    ComponentEncoder::default().module(&without.finish())?.validate(true).encode()
+}
+
+/// Leaves out the functions by which a host frees what a call returned: an
+/// instance ends with its call, and each of them would be looked up whenever an
+/// instance is made.
+struct WithoutPostReturns;
+
+impl Reencode for WithoutPostReturns {
+    type Error = Infallible;
+
+    fn parse_export(
+        &mut self,
+        exports: &mut ExportSection,
+        export: Export<'_>,
+    ) -> Result<(), reencode::Error<Infallible>> {
+        if export.name.starts_with("cabi_post_") {
+            return Ok(());
+        }
+        reencode::utils::parse_export(self, exports, export)
+    }
 }
 
 /// What a component costs and asks for.

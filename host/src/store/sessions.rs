@@ -1,0 +1,339 @@
+//! What the host remembers of browsers that have logged in.
+//!
+//! The browser holds a random id and nothing else; the database holds that id's
+//! SHA-256, so that reading the database gives nobody a session.
+
+mod content;
+
+use std::time::Duration;
+
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use secrecy::SecretString;
+use sqlx::FromRow;
+
+pub use self::content::SessionContent;
+use super::{
+    Lease, Store, StoreError, change, instant, leases::hold_lease, random_bytes, read, seconds,
+    transact,
+};
+use crate::{
+    cipher::{Place, Sealed},
+    hex,
+    identity::UserId,
+    secret,
+};
+
+/// How often a session's last use is written down, in seconds.
+const SEEN_EVERY: u64 = 60;
+
+/// The id of a session as a cookie carries it: 256 random bits in base64url.
+#[derive(Clone, Debug)]
+pub struct SessionKey(SecretString);
+
+impl SessionKey {
+    /// Takes what a cookie holds; `None` where it is no id of a session.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
+        (bytes.len() == 32).then(|| Self(SecretString::from(text)))
+    }
+
+    fn random() -> Self {
+        Self(SecretString::from(BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<32>())))
+    }
+
+    /// What goes into the cookie.
+    #[must_use]
+    pub fn text(&self) -> &SecretString {
+        &self.0
+    }
+
+    fn hash(&self) -> SessionId {
+        SessionId(hex::encode(&secret::digest(&self.0)))
+    }
+}
+
+/// A session's row: the digest of its key, by which nobody can present it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct SessionId(String);
+
+/// A session that has begun.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    /// For the cookie.
+    pub key: SessionKey,
+    /// When the cookie can end, in seconds since the Unix epoch.
+    pub expires_at: u64,
+}
+
+/// A live session.
+#[derive(Clone, Debug)]
+pub struct Session {
+    id: SessionId,
+    /// Whose it is.
+    pub user: UserId,
+    /// What the strategy keeps in it.
+    pub content: SessionContent,
+    /// When it began, in seconds since the Unix epoch.
+    pub created_at: u64,
+    /// When it is over at the latest.
+    pub expires_at: u64,
+    /// A renewal was interrupted after it may have used up the refresh token.
+    pub interrupted: bool,
+}
+
+#[derive(FromRow)]
+struct Row {
+    user_id: String,
+    key_id: String,
+    sealed: String,
+    created_at: i64,
+    seen_at: i64,
+    expires_at: i64,
+}
+
+pub(super) const SEALED: &str = "sessions.sealed";
+
+pub(super) fn place<'a>(user: &'a str, id: &'a str) -> Place<'a> {
+    Place { column: SEALED, org: "", user, name: id }
+}
+
+impl Store {
+    /// Begins a session, always under a new id; the one that the browser had
+    /// before ends in the same moment.
+    pub async fn begin_session(
+        &self,
+        user: &UserId,
+        content: &SessionContent,
+        before: Option<&SessionKey>,
+    ) -> Result<NewSession, StoreError> {
+        let key = SessionKey::random();
+        let id = key.hash();
+        let now = self.clock.now();
+        let absolute = now.saturating_add(self.limits.sessions.absolute.as_secs());
+        let expires_at = content.expires_at.map_or(absolute, |at| at.min(absolute));
+        let sealed = self.seal_session(user.as_str(), &id, content);
+        transact!(self.db, tx => {
+            let user_is_there: Option<(String,)> =
+                sqlx::query_as("select id from users where id = $1 and disabled_at is null")
+                    .bind(user.as_str())
+                    .fetch_optional(&mut *tx)
+                    .await?;
+            if user_is_there.is_none() {
+                return Err(StoreError::NoUser(user.clone()));
+            }
+            if let Some(before) = before {
+                sqlx::query("delete from sessions where id_hash = $1")
+                    .bind(before.hash().0)
+                    .execute(&mut *tx)
+                    .await?;
+            }
+            // Whoever comes clears away what is over.
+            sqlx::query("delete from sessions where expires_at <= $1 or seen_at <= $2")
+                .bind(instant(now))
+                .bind(self.idle_since(now))
+                .execute(&mut *tx)
+                .await?;
+            sqlx::query(
+                "insert into sessions (id_hash, user_id, key_id, sealed, refresh_at,
+                     idp_session_id, created_at, seen_at, expires_at)
+                 values ($1, $2, $3, $4, $5, $6, $7, $7, $8)",
+            )
+            .bind(&id.0)
+            .bind(user.as_str())
+            .bind(&sealed.key)
+            .bind(&sealed.token)
+            .bind(content.refresh_at.map(instant))
+            .bind(&content.idp_session_id)
+            .bind(instant(now))
+            .bind(instant(expires_at))
+            .execute(&mut *tx)
+            .await?;
+        });
+        Ok(NewSession { key, expires_at })
+    }
+
+    /// The session that a cookie names, where it is live and its user may come in.
+    pub async fn session(&self, key: &SessionKey) -> Result<Option<Session>, StoreError> {
+        self.session_by_id(key.hash(), true).await
+    }
+
+    async fn session_by_id(
+        &self,
+        id: SessionId,
+        visit: bool,
+    ) -> Result<Option<Session>, StoreError> {
+        let now = self.clock.now();
+        let row: Option<Row> = read!(self.db, pool => {
+            sqlx::query_as(
+                "select s.user_id, s.key_id, s.sealed, s.created_at, s.seen_at, s.expires_at
+                 from sessions s join users u on u.id = s.user_id
+                 where s.id_hash = $1 and u.disabled_at is null
+                     and s.expires_at > $2 and s.seen_at > $3",
+            )
+            .bind(&id.0)
+            .bind(instant(now))
+            .bind(self.idle_since(now))
+            .fetch_optional(pool)
+            .await?
+        });
+        let Some(row) = row else { return Ok(None) };
+        if visit && seconds(row.seen_at) + SEEN_EVERY <= now {
+            self.note_visit(&id, now).await?;
+        }
+        let sealed = Sealed { key: row.key_id, token: row.sealed };
+        let bytes = self.cipher.open_bytes(&place(&row.user_id, &id.0), &sealed)?;
+        let content = SessionContent::parse(&bytes).ok_or(StoreError::Damaged("sessions"))?;
+        let due = content.refresh_at.is_some_and(|at| at <= now);
+        Ok(Some(Session {
+            interrupted: due && self.was_interrupted(&resource(&id)).await?,
+            user: UserId::new(row.user_id).map_err(|_| StoreError::Damaged("sessions"))?,
+            content,
+            created_at: seconds(row.created_at),
+            expires_at: seconds(row.expires_at),
+            id,
+        }))
+    }
+
+    async fn note_visit(&self, id: &SessionId, now: u64) -> Result<(), StoreError> {
+        change!(self.db, pool => {
+            sqlx::query("update sessions set seen_at = $2 where id_hash = $1 and seen_at <= $3")
+                .bind(&id.0)
+                .bind(instant(now))
+                .bind(instant(now.saturating_sub(SEEN_EVERY)))
+                .execute(pool)
+                .await?;
+        });
+        Ok(())
+    }
+
+    /// Waits until nobody else can renew the session, for at most so long.
+    pub async fn lease_session(
+        &self,
+        session: &Session,
+        patience: Duration,
+    ) -> Result<SessionLease, StoreError> {
+        let lease = self.lease(resource(&session.id), patience).await?;
+        Ok(SessionLease { lease, id: session.id.clone(), user: session.user.clone() })
+    }
+
+    /// Ends one session.
+    pub async fn end_session(&self, key: &SessionKey) -> Result<bool, StoreError> {
+        Ok(change!(self.db, pool => {
+            sqlx::query("delete from sessions where id_hash = $1")
+                .bind(key.hash().0)
+                .execute(pool)
+                .await?
+                .rows_affected()
+                > 0
+        }))
+    }
+
+    /// Ends every session of a user, or those that the identity provider names.
+    pub async fn end_sessions(
+        &self,
+        user: &UserId,
+        idp_session_id: Option<&str>,
+    ) -> Result<u64, StoreError> {
+        Ok(change!(self.db, pool => {
+            sqlx::query(
+                "delete from sessions
+                 where user_id = $1 and (cast($2 as text) is null or idp_session_id = $2)",
+            )
+            .bind(user.as_str())
+            .bind(idp_session_id)
+            .execute(pool)
+            .await?
+            .rows_affected()
+        }))
+    }
+
+    /// A session that was not used since then is over.
+    fn idle_since(&self, now: u64) -> i64 {
+        // Visits are written down once a minute.
+        let idle = self.limits.sessions.idle.as_secs().saturating_add(SEEN_EVERY);
+        i64::try_from(now)
+            .unwrap_or(i64::MAX)
+            .saturating_sub(i64::try_from(idle).unwrap_or(i64::MAX))
+    }
+
+    fn seal_session(&self, user: &str, id: &SessionId, content: &SessionContent) -> Sealed {
+        let secrets = content.secrets.iter().map(|(_, value)| &**value);
+        self.cipher.seal_with(&place(user, &id.0), &content.header(), secrets)
+    }
+}
+
+fn resource(id: &SessionId) -> String {
+    format!("session:{}", id.0)
+}
+
+/// The sole right to renew one session.
+#[derive(Debug)]
+pub struct SessionLease {
+    lease: Lease,
+    id: SessionId,
+    user: UserId,
+}
+
+impl SessionLease {
+    /// The session as it is now; `None` where it is over.
+    pub async fn current(&self) -> Result<Option<Session>, StoreError> {
+        self.lease.store.session_by_id(self.id.clone(), false).await
+    }
+
+    /// The holder before died after it may have used up the refresh token.
+    #[must_use]
+    pub fn was_interrupted(&self) -> bool {
+        self.lease.interrupted
+    }
+
+    /// Notes that a token which works only once is about to be sent.
+    pub async fn begin_rotation(&mut self) -> Result<(), StoreError> {
+        self.lease.begin_rotation().await
+    }
+
+    /// Notes that it was not used after all.
+    pub async fn abandon_rotation(&mut self) -> Result<(), StoreError> {
+        self.lease.abandon_rotation().await
+    }
+
+    /// Stores the session as it goes on. It never lasts longer than it could before.
+    pub async fn save(&mut self, content: &SessionContent) -> Result<(), StoreError> {
+        let store = &self.lease.store;
+        let sealed = store.seal_session(self.user.as_str(), &self.id, content);
+        transact!(store.db, tx => {
+            hold_lease!(self.lease, store.now(), tx);
+            sqlx::query(
+                "update sessions set key_id = $2, sealed = $3, refresh_at = $4,
+                     idp_session_id = $5,
+                     expires_at = case when $6 < expires_at then $6 else expires_at end
+                 where id_hash = $1",
+            )
+            .bind(&self.id.0)
+            .bind(&sealed.key)
+            .bind(&sealed.token)
+            .bind(content.refresh_at.map(instant))
+            .bind(&content.idp_session_id)
+            .bind(content.expires_at.map_or(i64::MAX, instant))
+            .execute(&mut *tx)
+            .await?;
+        });
+        self.lease.rotation_is_stored();
+        Ok(())
+    }
+
+    /// Gives the lease back. Where a renewal was begun and neither saved nor
+    /// abandoned, the session is over.
+    pub async fn release(self) -> Result<(), StoreError> {
+        if self.lease.is_rotating() {
+            let store = &self.lease.store;
+            change!(store.db, pool => {
+                sqlx::query("delete from sessions where id_hash = $1")
+                    .bind(&self.id.0)
+                    .execute(pool)
+                    .await?;
+            });
+        }
+        self.lease.release().await
+    }
+}

@@ -1,0 +1,276 @@
+//! Users' settings: one JSON document, whose secret fields rest sealed one by one.
+
+use std::collections::BTreeMap;
+
+use secrecy::SecretString;
+use serde_json::{Map, Value};
+
+use super::{Scope, Store, StoreError, read, seconds, transact};
+use crate::{
+    cipher::{Place, Sealed},
+    secret::{len, reveal},
+};
+
+/// The largest document, in bytes.
+const MAX_BYTES: usize = 256 << 10;
+
+/// Settings without their secrets, and the secrets by their place in the
+/// document (a JSON pointer, RFC 6901).
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// What is not secret.
+    pub document: Map<String, Value>,
+    /// What is.
+    pub secrets: BTreeMap<String, SecretString>,
+}
+
+/// Settings as stored.
+#[derive(Debug, Default)]
+pub struct LoadedSettings {
+    /// How often they have changed.
+    pub version: u64,
+    /// The settings.
+    pub settings: Settings,
+    /// Places of secrets that do not open.
+    pub damaged: Vec<String>,
+}
+
+pub(super) const VALUE: &str = "setting_secrets.value";
+
+pub(super) fn place<'a>(org: &'a str, user: &'a str, pointer: &'a str) -> Place<'a> {
+    Place { column: VALUE, org, user, name: pointer }
+}
+
+impl Settings {
+    /// Takes the secret fields out of a document: texts under names that say so,
+    /// and everything under `headers` and `env`.
+    #[must_use]
+    pub fn split(document: Map<String, Value>) -> Self {
+        let mut settings = Self::default();
+        settings.document = document
+            .into_iter()
+            .filter_map(|(name, value)| {
+                let pointer = format!("/{}", escaped(&name));
+                let secret = is_secret(&name);
+                Some((name, take(value, &pointer, secret, &mut settings.secrets)?))
+            })
+            .collect();
+        settings
+    }
+
+    /// The document with its secrets in it: for a caller who may see them.
+    #[must_use]
+    pub fn exposed(&self) -> Value {
+        self.with_secrets(|secret| Value::String(reveal(secret).to_owned()))
+    }
+
+    /// The document with something else in the place of each secret.
+    pub fn with_secrets(&self, mut shown: impl FnMut(&SecretString) -> Value) -> Value {
+        let mut document = Value::Object(self.document.clone());
+        for (pointer, secret) in &self.secrets {
+            put(&mut document, pointer, shown(secret));
+        }
+        document
+    }
+}
+
+/// Removes secrets from a value; `None` where the value is one.
+fn take(
+    value: Value,
+    pointer: &str,
+    secret: bool,
+    secrets: &mut BTreeMap<String, SecretString>,
+) -> Option<Value> {
+    match value {
+        Value::String(text) if secret => {
+            secrets.insert(pointer.to_owned(), SecretString::from(text));
+            None
+        }
+        Value::Object(fields) => Some(Value::Object(
+            fields
+                .into_iter()
+                .filter_map(|(name, value)| {
+                    let pointer = format!("{pointer}/{}", escaped(&name));
+                    let secret = secret || is_secret(&name);
+                    Some((name, take(value, &pointer, secret, secrets)?))
+                })
+                .collect(),
+        )),
+        // What is in a list keeps its place there.
+        Value::Array(items) => Some(Value::Array(
+            items
+                .into_iter()
+                .enumerate()
+                .map(|(index, value)| {
+                    let pointer = format!("{pointer}/{index}");
+                    take(value, &pointer, secret, secrets).unwrap_or(Value::Null)
+                })
+                .collect(),
+        )),
+        other => Some(other),
+    }
+}
+
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let ends = ["key", "token", "secret", "password", "authorization", "credentials"];
+    name == "headers"
+        || name == "env"
+        || name.starts_with("llm_api_key")
+        || ends.iter().any(|end| name == *end || name.ends_with(&format!("_{end}")))
+        || matches!(name.as_str(), "apikey" | "authtoken" | "accesstoken" | "clientsecret")
+}
+
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+/// Puts a value where a pointer says, making the objects on the way.
+fn put(document: &mut Value, pointer: &str, value: Value) {
+    let mut at = document;
+    for step in pointer.split('/').skip(1) {
+        let step = step.replace("~1", "/").replace("~0", "~");
+        at = match at {
+            Value::Object(fields) => {
+                fields.entry(step).or_insert_with(|| Value::Object(Map::new()))
+            }
+            Value::Array(items) => {
+                match step.parse().ok().and_then(|index: usize| items.get_mut(index)) {
+                    Some(item) => item,
+                    None => return,
+                }
+            }
+            _ => return,
+        };
+    }
+    *at = value;
+}
+
+impl Store {
+    /// A user's settings in one organisation; empty ones where there are none.
+    pub async fn settings(&self, scope: &Scope) -> Result<LoadedSettings, StoreError> {
+        type Joined = (i64, String, Option<String>, Option<String>, Option<String>);
+        let rows: Vec<Joined> = read!(self.db, pool => {
+            scope
+                .rows(
+                    "select d.version, d.document, s.pointer, s.key_id, s.value
+                     from settings d left join setting_secrets s
+                         on s.org_id = d.org_id and s.user_id = d.user_id
+                     where d.org_id = $1 and d.user_id = $2",
+                )
+                .fetch_all(pool)
+                .await?
+        });
+        let mut loaded = LoadedSettings::default();
+        for (index, (version, document, pointer, key, token)) in rows.into_iter().enumerate() {
+            if index == 0 {
+                loaded.version = seconds(version);
+                loaded.settings.document =
+                    serde_json::from_str(&document).map_err(|_| StoreError::Damaged("settings"))?;
+            }
+            let (Some(pointer), Some(key), Some(token)) = (pointer, key, token) else { continue };
+            let place = place(scope.org.as_str(), scope.user.as_str(), &pointer);
+            match self.cipher.open(&place, &Sealed { key, token }) {
+                Ok(secret) => {
+                    loaded.settings.secrets.insert(pointer, secret);
+                }
+                Err(error) => {
+                    tracing::error!(
+                        setting = pointer,
+                        user.id = %scope.user,
+                        %error,
+                        "a secret in the settings does not open"
+                    );
+                    loaded.damaged.push(pointer);
+                }
+            }
+        }
+        Ok(loaded)
+    }
+
+    /// Puts settings in the place of those before, with `expected` only where
+    /// they still have that version (0: there are none).
+    pub async fn store_settings(
+        &self,
+        scope: &Scope,
+        settings: &Settings,
+        expected: Option<u64>,
+    ) -> Result<u64, StoreError> {
+        let document = serde_json::to_string(&settings.document)
+            .unwrap_or_else(|error| unreachable!("a document is plain data: {error}"));
+        let bytes: usize = settings.secrets.values().map(len).sum();
+        if document.len() + bytes > MAX_BYTES {
+            return Err(StoreError::SettingsShape(MAX_BYTES));
+        }
+        self.require_member(scope).await?;
+        let (org, user) = (scope.org.as_str(), scope.user.as_str());
+        let sealed: Vec<_> = settings
+            .secrets
+            .iter()
+            .map(|(pointer, secret)| {
+                (pointer, self.cipher.seal(&place(org, user, pointer), secret))
+            })
+            .collect();
+        let version = transact!(self.db, tx => {
+            let (version,): (i64,) = scope
+                .rows(
+                    "insert into settings (org_id, user_id, document, version, updated_at)
+                     values ($1, $2, $3, 1, $4)
+                     on conflict (org_id, user_id) do update set document = excluded.document,
+                         version = settings.version + 1, updated_at = excluded.updated_at
+                     returning version",
+                )
+                .bind(&document)
+                .bind(self.now())
+                .fetch_one(&mut *tx)
+                .await?;
+            if expected.is_some_and(|expected| expected + 1 != seconds(version)) {
+                return Err(StoreError::Conflict);
+            }
+            scope
+                .query("delete from setting_secrets where org_id = $1 and user_id = $2")
+                .execute(&mut *tx)
+                .await?;
+            for (pointer, sealed) in &sealed {
+                scope
+                    .query(
+                        "insert into setting_secrets (org_id, user_id, pointer, key_id, value)
+                         values ($1, $2, $3, $4, $5)",
+                    )
+                    .bind(pointer.as_str())
+                    .bind(&sealed.key)
+                    .bind(&sealed.token)
+                    .execute(&mut *tx)
+                    .await?;
+            }
+            version
+        });
+        Ok(seconds(version))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn secret_fields_are_taken_out_and_put_back_where_they_were() {
+        let document = json!({
+            "llm_model": "sonnet", "llm_api_key": "hush", "max_tokens": 5, "token_limit": "9",
+            "llm_profiles": {"fast/one": {"api_key": "hush", "base_url": null}},
+            "mcp_config": {"servers": [{"url": "u", "headers": {"X-Any": "hush", "n": 1}},
+                {"env": {"A~B": "hush"}, "args": ["--token"]}], "list_key": ["hush", "hush"]},
+        });
+        let settings = Settings::split(document.as_object().unwrap().clone());
+        let public = serde_json::to_string(&settings.document).unwrap();
+        assert!(!public.contains("hush"), "{public}");
+        assert_eq!(settings.secrets.len(), 6);
+        assert!(settings.secrets.contains_key("/llm_profiles/fast~1one/api_key"));
+        assert_eq!(settings.exposed(), document);
+        let masked = settings.with_secrets(|_| Value::Null);
+        assert_eq!(masked["mcp_config"]["servers"][1]["env"]["A~B"], Value::Null);
+        assert!(!format!("{settings:?}").contains("hush"));
+    }
+}

@@ -1,0 +1,118 @@
+//! Opening a database: migrations, keys and files.
+
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+use vestibule::{
+    config::{Config, Environment},
+    store::{Scope, Secret, StoreError},
+};
+use vestibule_tests::{
+    database::{Database, SECRET},
+    on_both_databases,
+    run::{at_once, canary},
+};
+
+const OTHER: &str = "plaintext-canary another secret of the tests";
+
+fn with_secret(database: &Database, secret: &str) -> Config {
+    let text = format!(
+        "database.url = '{}'\nauth.strategy = 'none'\nencryption.secret = '{secret}'",
+        database.url
+    );
+    Config::parse(None, &text, Environment::fixed(&[])).unwrap()
+}
+
+on_both_databases! {
+    async fn two_nodes_that_start_at_once_migrate_once(database: Database) {
+        let nodes = (0..6).map(|_| {
+            let database = database.clone();
+            async move { database.open().await }
+        });
+        for node in at_once(nodes).await {
+            node.ping().await.unwrap();
+        }
+        let applied = database.scalar("select cast(count(*) as text) from _sqlx_migrations").await;
+        assert_eq!(applied, "1");
+    }
+
+    async fn a_database_from_a_newer_version_is_refused(database: Database) {
+        drop(database.open().await);
+        database.execute(
+            "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+             select 99990101000000, 'the future', success, checksum, execution_time
+             from _sqlx_migrations limit 1",
+        ).await;
+        let error = database.try_open(&database.config("")).await.unwrap_err();
+        assert!(matches!(error, StoreError::Newer(_)), "{error:?}");
+        assert!(error.to_string().ends_with(
+            "was migrated by a newer version; use that version, or restore a backup"
+        ), "{error}");
+    }
+
+    async fn the_wrong_encryption_secret_is_refused_before_anything_is_written(database: Database) {
+        drop(database.open().await);
+        let before = database.scalar("select cast(count(*) as text) from encryption_keys").await;
+        let error = database.try_open(&with_secret(&database, OTHER)).await.unwrap_err();
+        assert!(matches!(error, StoreError::WrongSecret { .. }), "{error:?}");
+        let told = error.to_string();
+        assert!(told.contains("previous_secret_files") && !told.contains("canary"), "{told}");
+        let after = database.scalar("select cast(count(*) as text) from encryption_keys").await;
+        assert_eq!((before.as_str(), after.as_str()), ("1", "1"));
+        database.try_open(&with_secret(&database, SECRET)).await.unwrap();
+    }
+
+    async fn a_weak_encryption_secret_is_refused(database: Database) {
+        for weak in ["short", &"a".repeat(64)] {
+            let error = database.try_open(&with_secret(&database, weak)).await.unwrap_err();
+            assert!(error.to_string().contains("openssl rand -base64 48"), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_files_of_a_database_and_its_secret_are_closed_to_others() {
+    let database = Database::sqlite();
+    let config = format!("database.url = '{}'\nauth.strategy = 'none'", database.url);
+    let config = Config::parse(None, &config, Environment::fixed(&[])).unwrap();
+    let file = database.folder.path().join("vestibule.db");
+    fs::write(&file, "").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let store = database.try_open(&config).await.unwrap();
+    let secret = Secret { value: canary("x"), description: None };
+    store.secrets(&Scope::local_owner()).put("A", &secret, None).await.unwrap();
+    let mut found = Vec::new();
+    for entry in fs::read_dir(database.folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{}", entry.path().display());
+        found.push(entry.file_name().into_string().unwrap());
+    }
+    found.sort();
+    assert_eq!(found, ["vestibule.db", "vestibule.db-shm", "vestibule.db-wal", "vestibule.db.key"]);
+}
+
+#[tokio::test]
+async fn a_database_whose_secret_is_gone_is_refused_and_gets_no_new_one() {
+    let database = Database::sqlite();
+    let config = format!("database.url = '{}'\nauth.strategy = 'none'", database.url);
+    let config = Config::parse(None, &config, Environment::fixed(&[])).unwrap();
+    drop(database.try_open(&config).await.unwrap());
+    drop(database.try_open(&config).await.unwrap());
+    let key = database.folder.path().join("vestibule.db.key");
+    fs::remove_file(&key).unwrap();
+    let error = database.try_open(&config).await.unwrap_err();
+    assert!(error.to_string().contains("which is gone; restore the file"), "{error}");
+    assert!(!key.exists());
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_opened_is_named_with_its_mend() {
+    let mut database = Database::sqlite();
+    database.url = "sqlite:///nowhere/vestibule.db".to_owned();
+    let error = database.try_open(&database.config("")).await.unwrap_err();
+    assert!(error.to_string().contains("sqlite:///nowhere/vestibule.db"), "{error}");
+    database.url = "postgres://me:plaintext-canary@127.0.0.1:1/none".to_owned();
+    let error = database.try_open(&database.config("")).await.unwrap_err();
+    assert!(error.to_string().contains("postgres://…@127.0.0.1:1/none"), "{error}");
+    assert!(!error.to_string().contains("canary"), "{error}");
+}
