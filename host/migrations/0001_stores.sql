@@ -32,7 +32,7 @@ create index org_members_by_user on org_members (user_id);
 create table sessions (
     id_hash        text   not null primary key,   -- SHA-256 of what the cookie holds
     user_id        text   not null references users (id),
-    key_id         text   not null,
+    key_id         text   not null references encryption_keys (id),
     sealed         text   not null,
     refresh_at     bigint,
     idp_session_id text,                          -- by which a back-channel log-out names it
@@ -42,6 +42,8 @@ create table sessions (
 );
 create index sessions_by_user on sessions (user_id);
 create index sessions_by_expiry on sessions (expires_at);
+create index sessions_by_visit on sessions (seen_at);
+create index sessions_by_idp on sessions (idp_session_id);
 create index sessions_by_key on sessions (key_id);
 
 create table api_keys (
@@ -54,7 +56,7 @@ create table api_keys (
     scopes       text   not null,                 -- with blanks between
     bound        bigint not null,                 -- 1: acts for org_id only
     system       bigint not null,                 -- 1: made by the host for its own use
-    key_id       text,                            -- of system keys
+    key_id       text   references encryption_keys (id), -- of system keys
     sealed       text,                            -- of system keys: the text
     created_at   bigint not null,
     not_before   bigint,
@@ -77,7 +79,7 @@ create table secrets (
     org_id      text   not null,
     user_id     text   not null references users (id),
     name        text   not null,
-    key_id      text   not null,
+    key_id      text   not null references encryption_keys (id),
     value       text   not null,                  -- sealed
     description text,                             -- sealed
     version     bigint not null,                  -- of the set, when this was written
@@ -100,7 +102,7 @@ create table setting_secrets (
     org_id  text not null,
     user_id text not null references users (id),
     pointer text not null,                        -- where in the document (RFC 6901)
-    key_id  text not null,
+    key_id  text not null references encryption_keys (id),
     value   text not null,                        -- sealed
     primary key (org_id, user_id, pointer)
 );
@@ -109,7 +111,7 @@ create index setting_secrets_by_key on setting_secrets (key_id);
 create table tokens (
     user_id            text   not null references users (id),
     name               text   not null,
-    key_id             text   not null,
+    key_id             text   not null references encryption_keys (id),
     access             text,                      -- sealed
     refresh            text,                      -- sealed
     access_expires_at  bigint,                    -- null: never
@@ -155,3 +157,10 @@ create table audit (
     request_id      text
 );
 create index audit_by_actor on audit (actor, at);
+
+-- Rows that were taken over from elsewhere, by their digest: what became of them here since is
+-- nobody's mistake.
+create table imported (
+    source_row text   not null primary key,
+    at         bigint not null
+);

@@ -17,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use secrecy::SecretString;
 use serde::Serialize;
 use url::Url;
 
@@ -79,6 +80,8 @@ pub struct Server {
     pub allow_open: bool,
     /// How long a shutdown waits for requests that are running.
     pub shutdown_timeout: Duration,
+    /// The key that other services present.
+    pub service_key: Option<SecretString>,
 }
 
 /// `[database]`
@@ -225,6 +228,9 @@ impl Config {
             shutdown_timeout: section
                 .take("shutdown_timeout", mistakes)
                 .map_or(Duration::from_secs(10), |Span(duration)| duration),
+            service_key: section
+                .secret("service_key", "service_key_file", mistakes)
+                .or_else(|| source.environment.get("AUTOMATIONS_SERVICE_KEY").map(Into::into)),
         };
         section.finish(mistakes);
         if server.public_url.as_ref().is_some_and(|url| !values::is_origin(url)) {
@@ -285,6 +291,11 @@ impl Config {
                 "{} is not known, write one such as \"sqlite://vestibule.db\" or \"postgres://user@host/name\"",
                 database.url
             );
+            mistakes.push(source.mistake(&["database", "url"], &what));
+        }
+
+        if let Some(name) = database.url.unknown_parameter() {
+            let what = format!("{} has a parameter that is not known: {name:?}", database.url);
             mistakes.push(source.mistake(&["database", "url"], &what));
         }
 

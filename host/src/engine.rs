@@ -22,6 +22,7 @@ mod registry;
 mod settings;
 mod strategy;
 mod suspicion;
+mod tokens;
 
 use std::{
     cell::Cell,
@@ -50,6 +51,7 @@ pub use self::{
     registry::Registry,
     settings::SettingsError,
     strategy::Strategy,
+    tokens::Renewal,
 };
 
 /// How often the epoch moves, and so the grain of the CPU budget.

@@ -3,7 +3,7 @@
 //! The engine turns what a component answers into these after it has checked
 //! every bound; nothing above the engine sees a generated type.
 
-use std::{fmt, net::IpAddr};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,21 @@ pub const PROVIDERS: [&str; 7] = [
     "azure_devops",
     "enterprise_sso",
 ];
+
+/// The hosts of providers where a token names no other. Providers that people
+/// host themselves have none.
+const USUAL_HOSTS: [(&str, &str); 4] = [
+    ("github", "github.com"),
+    ("gitlab", "gitlab.com"),
+    ("bitbucket", "bitbucket.org"),
+    ("azure_devops", "dev.azure.com"),
+];
+
+/// The host of a provider where a token names no other.
+#[must_use]
+pub fn usual_host(provider: &str) -> Option<&'static str> {
+    USUAL_HOSTS.iter().find(|(name, _)| *name == provider).map(|(_, host)| *host)
+}
 
 /// An id is empty, too long or not printable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -143,6 +158,54 @@ pub enum Credential {
     Absent,
     /// A bearer token that is not one of the host's own keys.
     Bearer(SecretString),
+    /// An API key that the host has verified.
+    ApiKey(Box<PresentedKey>),
+}
+
+/// An API key that the host has verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresentedKey {
+    /// Its public id.
+    pub id: String,
+    /// The organisation that it acts for.
+    pub org_id: Option<OrgId>,
+    /// The name that its owner gave it.
+    pub name: String,
+    /// The host made it for its own use.
+    pub system: bool,
+    /// What it may be used for.
+    pub scopes: Vec<String>,
+    /// Its owner as last established, so that a key needs no identity provider.
+    pub owner: Identity,
+}
+
+/// A token of a Git provider that works now.
+#[derive(Clone, Debug)]
+pub struct ProviderToken {
+    /// The provider, one of [`PROVIDERS`].
+    pub provider: String,
+    /// The access token.
+    pub token: Arc<SecretString>,
+    /// The provider's host, where it is not the provider's usual one.
+    pub host: Option<String>,
+    /// The user's account id at the provider.
+    pub account_id: Option<String>,
+    /// When the token expires, in seconds since the Unix epoch; `None` means never.
+    pub expires_at: Option<u64>,
+}
+
+/// Why there is no provider token; the text is for the log alone.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenRefusal {
+    /// The provider refuses for good: the user must connect the account again.
+    #[error("the account has to be connected again: {0}")]
+    Reconnect(String),
+    /// The provider does not answer now.
+    #[error("the provider does not answer: {0}")]
+    Unavailable(String),
+    /// The strategy is at fault.
+    #[error("the strategy is at fault: {0}")]
+    Internal(String),
 }
 
 /// The scheme by which the caller reached the public origin.

@@ -25,7 +25,10 @@ mod status;
 mod tokens;
 mod users;
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use self::db::{Db, Missing, change, read, transact};
 pub use self::{
@@ -58,6 +61,8 @@ pub struct Store {
     cipher: Arc<Cipher>,
     clock: Clock,
     limits: Limits,
+    /// When sessions that are over were last cleared away.
+    swept_at: Arc<AtomicU64>,
 }
 
 /// What the collections are bounded by.
@@ -81,6 +86,7 @@ impl Store {
             cipher: Arc::new(cipher),
             clock,
             limits: Limits { secrets: config.secrets, sessions: config.sessions },
+            swept_at: Arc::default(),
         };
         store.refuse_unknown_keys().await?;
         store.db.migrate(url).await?;
@@ -100,6 +106,19 @@ impl Store {
         instant(self.clock.now())
     }
 }
+
+/// Writes down something that nobody's answer depends on: for a moment at most, and
+/// a failure is only told.
+async fn note(what: &'static str, work: impl Future<Output = Result<(), StoreError>>) {
+    match tokio::time::timeout(NOTE_PATIENCE, work).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "{what} could not be written down"),
+        Err(_) => tracing::warn!("{what} could not be written down in time"),
+    }
+}
+
+/// How long a request waits for something to be written down that can be missed.
+const NOTE_PATIENCE: Duration = Duration::from_millis(250);
 
 /// An instant as the database holds it.
 fn instant(at: u64) -> i64 {

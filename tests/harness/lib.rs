@@ -13,6 +13,7 @@ use std::{
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use http_body_util::BodyExt as _;
+use secrecy::SecretString;
 use serde_json::Value;
 use tower::ServiceExt as _;
 use vestibule::{
@@ -112,10 +113,26 @@ impl Caller {
         self.send("GET", path).await
     }
 
+    /// The same caller with an API key.
+    #[must_use]
+    pub fn with_key(self, key: &SecretString) -> Self {
+        self.with("authorization", &format!("Bearer {}", run::text(key)))
+    }
+
     /// Sends a request without a body.
     pub async fn send(&self, method: &str, path: &str) -> Reply {
+        self.request(method, path, Body::empty()).await
+    }
+
+    /// Sends a request with a JSON document.
+    pub async fn send_json(&self, method: &str, path: &str, document: Value) -> Reply {
+        let caller = self.clone().with("content-type", "application/json");
+        caller.request(method, path, Body::from(document.to_string())).await
+    }
+
+    async fn request(&self, method: &str, path: &str, body: Body) -> Reply {
         let mut request =
-            Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
+            Request::builder().method(method).uri(path).body(body).expect("a request");
         request.headers_mut().extend(self.headers.clone());
         request.headers_mut().entry("host").or_insert(HeaderValue::from_static("localhost"));
         let response = self.app.router.clone().oneshot(request).await.expect("infallible");

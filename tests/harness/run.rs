@@ -98,8 +98,8 @@ fn run() -> Option<&'static Path> {
             .with_ansi(false)
             .with_writer(log)
             .finish();
-        // Another test may have been first; its log is as good.
-        let _ = tracing::subscriber::set_global_default(lines);
+        tracing::subscriber::set_global_default(lines).expect("nobody was faster");
+        tracing::info!("visible-canary");
         Some(run)
     };
     RUN.get_or_init(open).as_deref()

@@ -142,7 +142,7 @@ async fn what_is_given_wrongly_is_named_with_status_2() {
             "error: there is no user nobody; a user exists from the first log-in on\n",
         ),
         (
-            &["keys", "list", "--user", "ada", "--org", "strangers"],
+            &["keys", "create", "--user", "ada", "--org", "strangers", "--name", "x"],
             "error: the user ada is not a member of the organisation strangers\n",
         ),
         (

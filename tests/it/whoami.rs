@@ -19,7 +19,7 @@ async fn the_local_owner_is_a_user_of_the_api() {
     let reply = app.anonymous().get("/api/v1/users/me").await;
     insta::assert_snapshot!(reply.shown(), @r#"
     200 OK
-    {"id":"00000000-0000-4000-8000-000000000001","org_id":"00000000-0000-4000-8000-000000000002","display_name":"Local owner","email":null,"email_verified":false,"role":"owner","permissions":[]}
+    {"id":"00000000-0000-4000-8000-000000000001","org_id":"00000000-0000-4000-8000-000000000002","display_name":"Local owner","email":null,"email_verified":false,"role":"owner","permissions":["settings:read","settings:write","secrets:read","secrets:write","sandboxes"],"llm_model":null,"llm_api_key":null,"llm_base_url":null,"llm_profiles":null,"mcp_config":null}
     "#);
 }
 

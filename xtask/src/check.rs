@@ -52,7 +52,7 @@ fn test(root: &Root, arguments: &[String]) -> anyhow::Result<()> {
     succeed(&mut command)?;
     // A filter may leave out everything that keeps secrets.
     if arguments.is_empty() {
-        leaks::search(&run, &[cluster.data()])?;
+        leaks::search(&run, cluster.folder())?;
     }
     Ok(())
 }

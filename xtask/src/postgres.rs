@@ -65,8 +65,12 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Where the files are.
-    pub(crate) fn data(&self) -> PathBuf {
+    /// Where the files are, the log among them.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn data(&self) -> PathBuf {
         self.folder.join("data")
     }
 

@@ -85,7 +85,7 @@ impl Cipher {
         let token = token.replace('+', "-").replace('/', "_");
         self.keys
             .iter()
-            .find_map(|key| key.fernet.decrypt(&token).ok())
+            .find_map(|key| key.open(&token))
             .map(Zeroizing::new)
             .ok_or(CipherError::Damaged)
     }

@@ -84,11 +84,13 @@ fn beside(database: &DatabaseUrl) -> Result<SecretString, EncryptionError> {
     let mut path = file.clone().into_os_string();
     path.push(".key");
     let path = PathBuf::from(path);
-    if path.exists() {
-        return read_secret(&path);
-    }
-    if file.metadata().is_ok_and(|file| file.len() > 0) {
+    let there = path.exists();
+    if !there && file.metadata().is_ok_and(|file| file.len() > 0) && !path.exists() {
         return Err(EncryptionError::Gone { database: database.clone(), path });
+    }
+    if there || path.exists() {
+        close(&path).map_err(|source| EncryptionError::Read { path: path.clone(), source })?;
+        return read_secret(&path);
     }
     match write_private(&path, &random_secret()) {
         // Another process was faster.
@@ -97,6 +99,18 @@ fn beside(database: &DatabaseUrl) -> Result<SecretString, EncryptionError> {
         Ok(()) => {}
     }
     read_secret(&path)
+}
+
+/// Closes the file to others where it was open to them.
+fn close(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        if fs::metadata(path)?.permissions().mode() & 0o077 != 0 {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        }
+    }
+    Ok(())
 }
 
 fn random_secret() -> SecretString {
@@ -108,10 +122,11 @@ fn random_secret() -> SecretString {
 /// Writes a secret that appears under its name only when it is whole.
 fn write_private(path: &Path, secret: &SecretString) -> io::Result<()> {
     let mut partial = path.to_owned().into_os_string();
-    partial.push(format!(".{}", std::process::id()));
+    // Nobody else's, whatever process ids there are on other machines.
+    partial.push(format!(".{:016x}", getrandom::u64().map_err(io::Error::from)?));
     let partial = PathBuf::from(partial);
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(&partial)?;

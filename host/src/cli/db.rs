@@ -81,4 +81,7 @@ fn print(status: &Status) {
         })
         .collect();
     print_table(&["KEY", "ROWS", "STATE"], &rows);
+    if let Some(error) = &status.encryption {
+        eprintln!("warning: {error}");
+    }
 }

@@ -25,7 +25,7 @@ pub(super) enum Import {
     /// Read the tables of OpenHands, and seal anew what is in them. Nothing is written there, and
     /// nothing that is here already is overwritten.
     Openhands {
-        /// The database to read; a password belongs into the environment (PGPASSWORD).
+        /// The database to read; a password belongs into the environment variable or `~/.pgpass`.
         #[arg(
             long,
             value_name = "URL",
@@ -59,7 +59,7 @@ impl Import {
             let secrets = jwt_secret_files.iter().map(read_line).collect::<Result<_, _>>()?;
             let options = ImportOptions { source, secrets, offline_token: offline_token_name };
             let report = store.import_openhands(&options).await?;
-            note(store, "import.openhands", &options.source.to_string()).await?;
+            note(store, None, "import.openhands", &options.source.to_string()).await?;
             if json {
                 print_json(&report)?;
             } else {

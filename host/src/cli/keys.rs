@@ -94,7 +94,6 @@ async fn create(
 ) -> anyhow::Result<ExitCode> {
     let scope = owner.scope(store).await?;
     let made = store.api_keys(&scope).create(new).await?;
-    note(store, "key.create", &made.key.id).await?;
     let text = reveal(&made.text);
     if json {
         let mut shown = serde_json::to_value(&made.key)?;
@@ -104,11 +103,12 @@ async fn create(
         eprintln!("This is the only time that the key is shown:");
         println!("{text}");
     }
+    note(store, Some(&scope), "key.create", &made.key.id).await?;
     Ok(ExitCode::SUCCESS)
 }
 
 async fn list(store: &Store, owner: &Owner, json: bool) -> anyhow::Result<ExitCode> {
-    let scope = owner.scope(store).await?;
+    let scope = owner.any_scope(store).await?;
     let keys = store.api_keys(&scope).list().await?;
     if json {
         print_json(&keys)?;
@@ -117,7 +117,7 @@ async fn list(store: &Store, owner: &Owner, json: bool) -> anyhow::Result<ExitCo
     let row = |key: &ApiKey| {
         vec![
             key.id.clone(),
-            key.name.clone(),
+            crate::text::escape(&key.name),
             key.display.clone(),
             key.scopes.join(" "),
             date(Some(key.created_at)),
@@ -133,11 +133,11 @@ async fn list(store: &Store, owner: &Owner, json: bool) -> anyhow::Result<ExitCo
 }
 
 async fn revoke(store: &Store, owner: &Owner, id: &str) -> anyhow::Result<ExitCode> {
-    let scope = owner.scope(store).await?;
+    let scope = owner.any_scope(store).await?;
     if !store.api_keys(&scope).revoke(id).await? {
         anyhow::bail!("{} has no key {id}; `vestibule keys list` prints the ids", scope.user);
     }
-    note(store, "key.revoke", id).await?;
+    note(store, Some(&scope), "key.revoke", id).await?;
     println!("revoked {id}");
     Ok(ExitCode::SUCCESS)
 }

@@ -68,7 +68,17 @@ pub(super) struct Owner {
 }
 
 impl Owner {
+    /// For what only a member may have.
     pub(super) async fn scope(&self, store: &Store) -> anyhow::Result<Scope> {
+        let scope = self.any_scope(store).await?;
+        if store.role(&scope).await?.is_none() {
+            return Err(StoreError::NotMember { user: scope.user, org: scope.org }.into());
+        }
+        Ok(scope)
+    }
+
+    /// For what is left of somebody who may have left.
+    pub(super) async fn any_scope(&self, store: &Store) -> anyhow::Result<Scope> {
         let user = match &self.user {
             Some(user) if !self.is_local => user,
             _ => return Ok(Scope::local_owner()),
@@ -79,19 +89,25 @@ impl Owner {
             Some(org) => OrgId::new(org)?,
             None => found.org.clone(),
         };
-        let scope = Scope::new(found.id, org);
-        if store.role(&scope).await?.is_none() {
-            return Err(StoreError::NotMember { user: scope.user, org: scope.org }.into());
-        }
-        Ok(scope)
+        Ok(Scope::new(found.id, org))
     }
 }
 
-/// Writes down what an operator did.
-pub(super) async fn note(store: &Store, action: &str, target: &str) -> anyhow::Result<()> {
+/// Writes down what an operator did, and to whom.
+pub(super) async fn note(
+    store: &Store,
+    scope: Option<&Scope>,
+    action: &str,
+    target: &str,
+) -> anyhow::Result<()> {
+    let target = match scope {
+        Some(scope) => format!("{} {target}", scope.user),
+        None => target.to_owned(),
+    };
     let entry = AuditEntry {
         action: action.to_owned(),
-        target: Some(target.to_owned()),
+        org: scope.map(|scope| scope.org.to_string()),
+        target: Some(target),
         outcome: "done".to_owned(),
         reason: Some("by the command line".to_owned()),
         ..AuditEntry::default()
@@ -126,6 +142,10 @@ pub(super) fn print_table(headings: &[&str], rows: &[Vec<String>]) {
 /// A date and time in UTC, or `-`.
 pub(super) fn date(at: Option<u64>) -> String {
     let Some(at) = at else { return "-".to_owned() };
+    // Later, nothing can write it.
+    if at > 253_402_300_799 {
+        return "after 9999".to_owned();
+    }
     let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(at);
     humantime::format_rfc3339_seconds(at).to_string()
 }

@@ -85,15 +85,15 @@ impl Secrets {
                         value: read_secret(value_file.as_deref())?,
                     };
                     store.secrets(&scope).put(&name, &secret, None).await?;
-                    note(store, "secret.set", &name).await?;
+                    note(store, Some(&scope), "secret.set", &name).await?;
                     println!("set {name}");
                     Ok(ExitCode::SUCCESS)
                 })
             }
             Self::Rm { name, owner, config } => with_store(&config, async |store| {
-                let scope = owner.scope(store).await?;
+                let scope = owner.any_scope(store).await?;
                 store.secrets(&scope).remove(&name, None).await?;
-                note(store, "secret.rm", &name).await?;
+                note(store, Some(&scope), "secret.rm", &name).await?;
                 println!("removed {name}");
                 Ok(ExitCode::SUCCESS)
             }),
@@ -103,7 +103,7 @@ impl Secrets {
 }
 
 async fn list(store: &Store, owner: &Owner, json: bool) -> anyhow::Result<ExitCode> {
-    let scope = owner.scope(store).await?;
+    let scope = owner.any_scope(store).await?;
     let loaded = store.secrets(&scope).load().await?;
     let names = loaded.names();
     if json {
@@ -137,7 +137,7 @@ async fn rotate(store: &Store) -> anyhow::Result<ExitCode> {
     if on_terminal {
         eprintln!();
     }
-    note(store, "secrets.rotate", &rotation.resealed.to_string()).await?;
+    note(store, None, "secrets.rotate", &rotation.resealed.to_string()).await?;
     if rotation.left == 0 {
         println!(
             "{} rows were sealed anew, and none is left; the previous secrets may go",

@@ -107,7 +107,7 @@ async fn set_disabled(store: &Store, id: &str, disabled: bool) -> anyhow::Result
     store.set_user_disabled(&user, disabled).await?;
     let (action, done) =
         if disabled { ("user.disable", "disabled") } else { ("user.enable", "enabled") };
-    note(store, action, id).await?;
+    note(store, None, action, id).await?;
     println!("{done} {user}");
     Ok(ExitCode::SUCCESS)
 }

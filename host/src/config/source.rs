@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use toml::{
     Spanned, Table, Value,
@@ -232,6 +233,38 @@ impl Section<'_> {
             .try_into()
             .map_err(|error| mistakes.push(self.source.mistake(&key, &told(&error))))
             .ok()
+    }
+
+    /// Takes a secret out: the value itself, or what the file holds that another
+    /// key names.
+    pub(super) fn secret(
+        &mut self,
+        name: &'static str,
+        file_key: &'static str,
+        mistakes: &mut Mistakes,
+    ) -> Option<SecretString> {
+        let inline: Option<SecretString> = self.take(name, mistakes);
+        let file: Option<PathBuf> = self.take(file_key, mistakes);
+        let mut key = self.path.clone();
+        key.push(file_key);
+        match (inline, file) {
+            (Some(_), Some(_)) => {
+                mistakes.push(
+                    self.source
+                        .mistake(&key, &format!("there is a {name} as well; keep one of the two")),
+                );
+                None
+            }
+            (inline, None) => inline,
+            (None, Some(file)) => match std::fs::read_to_string(&file) {
+                Ok(text) => Some(SecretString::from(text.trim_end_matches(['\r', '\n']))),
+                Err(error) => {
+                    let what = format!("{} cannot be read: {error}", file.display());
+                    mistakes.push(self.source.mistake(&key, &what));
+                    None
+                }
+            },
+        }
     }
 
     /// Everything that was not taken out.

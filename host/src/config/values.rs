@@ -2,6 +2,7 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 /// A time such as `25ms` or `10s`.
@@ -81,7 +82,39 @@ impl DatabaseUrl {
         }
         let path = self.0.strip_prefix("sqlite:")?;
         let path = path.strip_prefix("//").unwrap_or(path);
-        path.split('?').next().map(PathBuf::from)
+        let path = path.split('?').next()?;
+        Some(PathBuf::from(percent_decode_str(path).decode_utf8().ok()?.into_owned()))
+    }
+
+    /// A parameter that the driver does not know: it would go to the log, with
+    /// whatever was meant to be its value.
+    #[must_use]
+    pub fn unknown_parameter(&self) -> Option<&str> {
+        const KNOWN: [&str; 20] = [
+            "application_name",
+            "cache",
+            "dbname",
+            "host",
+            "hostaddr",
+            "immutable",
+            "mode",
+            "options",
+            "password",
+            "port",
+            "sslcert",
+            "ssl-cert",
+            "sslkey",
+            "ssl-key",
+            "sslmode",
+            "ssl-mode",
+            "sslrootcert",
+            "ssl-root-cert",
+            "statement-cache-capacity",
+            "user",
+        ];
+        let (_, query) = self.0.rsplit_once('?')?;
+        let names = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
+        names.into_iter().find(|name| !KNOWN.contains(name))
     }
 
     /// The URL with its password, for the driver.

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     bindings::vestibule::auth::types as wit,
     capability::secrets::Secret,
-    identity::{Credential, Request, Scheme},
+    identity::{Credential, OrgId, Outcome, PresentedKey, Request, Scheme, UserId},
 };
 
 /// What the component answered, not looked at yet.
@@ -37,6 +37,10 @@ impl Strategy {
         watch: &mut impl Watch,
     ) -> Answer<Decision> {
         let presented = !matches!(request.credential, Credential::Absent);
+        let owner = match &request.credential {
+            Credential::ApiKey(key) => Some(key.owner.user_id.clone()),
+            _ => None,
+        };
         let (lane, permit) = self.enter()?;
         let mut store = self.store(lane, request.id);
         watch.passed(Step::Store);
@@ -51,7 +55,15 @@ impl Strategy {
         watch.passed(Step::Drop);
         Ok(match answer? {
             Ok(decision) => {
-                Ok(output::decision(decision, self.description.local_owner, presented)?)
+                let local_owner = self.description.local_owner;
+                let decision = output::decision(decision, local_owner, presented)?;
+                if let (Some(owner), Outcome::Authenticated(who)) = (owner, &decision.outcome)
+                    && who.user_id != owner
+                {
+                    // A key reaches its owner's rows, whoever the strategy thinks it is.
+                    return Err(CallError::MalformedOutput("it gives a key to another user"));
+                }
+                Ok(decision)
             }
             Err(error) => Err(output::refusal(error)),
         })
@@ -65,9 +77,11 @@ impl Strategy {
         watch: &mut impl Watch,
     ) -> Result<Raw, CallError> {
         let headers = mem::take(&mut request.headers);
+        let credential = mem::take(&mut request.credential);
+        let key = Key::of(&credential);
         store.epoch_deadline_callback(call::go_on);
         let answer = (|| {
-            let request = lower(store, request, &headers)?;
+            let request = lower(store, &request, &credential, key.as_ref(), &headers)?;
             let instance = lane.pre.instance_pre().instantiate(&mut *store)?;
             let authenticate: Authenticate<'_> =
                 instance.get_typed_func(&mut *store, lane.authenticate)?;
@@ -91,8 +105,10 @@ impl Strategy {
         watch: &mut impl Watch,
     ) -> Result<Raw, CallError> {
         let headers = mem::take(&mut request.headers);
-        let request =
-            lower(store, request, &headers).map_err(|error| self.classify(store, &error))?;
+        let credential = mem::take(&mut request.credential);
+        let key = Key::of(&credential);
+        let request = lower(store, &request, &credential, key.as_ref(), &headers)
+            .map_err(|error| self.classify(store, &error))?;
         self.within_wall(store, async |store| {
             let instance = lane.pre.instance_pre().instantiate_async(&mut *store).await?;
             let authenticate: Authenticate<'_> =
@@ -104,18 +120,49 @@ impl Strategy {
     }
 }
 
-/// A request as the contract has it. Nothing is copied.
+/// A presented key with its lists as the contract has them.
+struct Key<'a> {
+    presented: &'a PresentedKey,
+    scopes: Vec<&'a str>,
+    owner: output::Lists<'a>,
+}
+
+impl<'a> Key<'a> {
+    fn of(credential: &'a Credential) -> Option<Self> {
+        let Credential::ApiKey(key) = credential else { return None };
+        let scopes = key.scopes.iter().map(String::as_str).collect();
+        Some(Self { presented: key, scopes, owner: output::Lists::of(&key.owner) })
+    }
+
+    fn lower(&'a self) -> wit::ApiKey<'a> {
+        let Self { presented: key, scopes, owner } = self;
+        wit::ApiKey {
+            id: &key.id,
+            user_id: key.owner.user_id.as_ref().map(UserId::as_str),
+            org_id: key.org_id.as_ref().map(OrgId::as_str),
+            name: &key.name,
+            system: key.system,
+            scopes,
+            owner: Some(output::lower_identity(&key.owner, owner)),
+        }
+    }
+}
+
+/// A request as the contract has it. Nothing is copied but a bearer token.
 fn lower<'a>(
     store: &mut Store<Call>,
-    request: Request<'a>,
+    request: &Request<'a>,
+    credential: &Credential,
+    key: Option<&'a Key<'a>>,
     headers: &'a [Option<&'a str>],
 ) -> wasmtime::Result<wit::Request<'a>> {
-    let credential = match request.credential {
-        Credential::Absent => wit::Credential::Absent,
-        Credential::Bearer(token) => {
+    let credential = match (credential, key) {
+        (Credential::Bearer(token), _) => {
             let table = &mut store.data_mut().context.table;
-            wit::Credential::Bearer(table.push(Secret::new(token))?)
+            wit::Credential::Bearer(table.push(Secret::new(token.clone()))?)
         }
+        (_, Some(key)) => wit::Credential::ApiKey(key.lower()),
+        _ => wit::Credential::Absent,
     };
     Ok(wit::Request {
         method: output::lower_method(request.method),

@@ -23,13 +23,13 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// the headers that every response has.
 ///
 /// An id that the caller sends is ignored: it could forge a trail.
-#[derive(Clone, Copy)]
-pub(super) struct EdgeLayer;
+#[derive(Clone, Copy, Debug)]
+pub struct EdgeLayer;
 
 /// A service with an [`EdgeLayer`] around it. Not `middleware::from_fn`, which
 /// clones and boxes what is inside for each request.
-#[derive(Clone)]
-pub(super) struct Edge<S> {
+#[derive(Clone, Debug)]
+pub struct Edge<S> {
     inner: S,
 }
 
@@ -69,7 +69,7 @@ fn finish(mut response: Response, id: RequestId) -> Response {
     }
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id_header(id));
-    headers.insert(header::CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
+    headers.entry(header::CACHE_CONTROL).or_insert(const { HeaderValue::from_static("no-store") });
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, const { HeaderValue::from_static("nosniff") });
     response
 }

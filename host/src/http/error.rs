@@ -4,18 +4,23 @@
 //! The caller gets a problem document (RFC 9457) with one bland sentence; the
 //! reason goes to the log, once, with the request's id to join the two.
 
+use std::borrow::Cow;
+
 use axum::{
     Json,
     body::Body,
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::{
+    context::TokenError,
     engine::CallError,
-    identity::{Refusal, RequestId},
+    identity::{PROVIDERS, Refusal, RequestId, TokenRefusal},
     store::StoreError,
+    text,
 };
 
 /// How long a caller should wait after a 503, in seconds.
@@ -26,7 +31,7 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 pub struct Problem {
     status: StatusCode,
     /// For the caller.
-    detail: &'static str,
+    detail: Cow<'static, str>,
     /// For the log.
     reason: Option<String>,
     /// The challenge of a 401 (RFC 9110 section 11.6.1).
@@ -37,10 +42,66 @@ pub struct Problem {
 const CHALLENGE: &str = r#"Bearer realm="vestibule""#;
 /// Something was presented and is bad.
 const CHALLENGE_INVALID: &str = r#"Bearer realm="vestibule", error="invalid_token""#;
+/// What was presented is good for something else.
+const CHALLENGE_SCOPE: &str = r#"Bearer realm="vestibule", error="insufficient_scope""#;
 
 impl Problem {
     const fn new(status: StatusCode, detail: &'static str) -> Self {
-        Self { status, detail, reason: None, challenge: None }
+        Self { status, detail: Cow::Borrowed(detail), reason: None, challenge: None }
+    }
+
+    /// With a sentence that names what the caller gave.
+    fn telling(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, detail: Cow::Owned(detail.into()), reason: None, challenge: None }
+    }
+
+    /// A session key is missing or bad.
+    pub(super) fn no_session_key(detail: &'static str) -> Self {
+        Self { challenge: Some(CHALLENGE), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
+    }
+
+    /// The key of other services is not configured.
+    pub(super) fn no_service_key() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "service authentication is not configured")
+            .because("set service_key_file in [server], or AUTOMATIONS_SERVICE_KEY")
+    }
+
+    /// The caller is known and may not do this.
+    pub(super) fn forbidden_because(detail: &'static str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, detail)
+    }
+
+    /// The caller's key is for something else (RFC 6750 section 3.1).
+    pub(super) fn insufficient_scope(scope: &'static str) -> Self {
+        Self {
+            challenge: Some(CHALLENGE_SCOPE),
+            ..Self::telling(StatusCode::FORBIDDEN, format!("the API key lacks the scope `{scope}`"))
+        }
+    }
+
+    /// What the request names is not there.
+    pub(super) fn absent(detail: &'static str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    /// The request is well formed, and its content cannot be used.
+    pub(super) fn unprocessable(detail: &'static str) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+    }
+
+    /// A name is no Git provider's.
+    pub(super) fn unknown_provider(name: &str) -> Self {
+        let list = PROVIDERS.join(", ");
+        let name = text::escape(&text::cut(name.to_owned(), 64));
+        Self::telling(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            format!("{name:?} is no Git provider; there are {list}"),
+        )
+    }
+
+    /// A handler takes the caller, and no layer has found out who that is.
+    pub(super) fn no_layer() -> Self {
+        Self::broken().because("UserContext is extracted without the layer of Host::layer")
     }
 
     fn because(mut self, reason: impl Into<String>) -> Self {
@@ -149,6 +210,15 @@ impl Problem {
     }
 }
 
+/// A 201 with what was made.
+pub(super) struct Created<T>(pub(super) T);
+
+impl<T: Serialize> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        (StatusCode::CREATED, Json(self.0)).into_response()
+    }
+}
+
 /// Leaves the document to the layer that knows the request's id.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
@@ -184,10 +254,58 @@ impl From<Refusal> for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        let reason = match &error {
-            StoreError::Query(source) => format!("{error}: {source}"),
-            _ => error.to_string(),
+        let told = error.to_string();
+        let status = match &error {
+            StoreError::NoUser(_) => StatusCode::NOT_FOUND,
+            StoreError::NoSecret(_) => return Self::absent("Secret not found"),
+            StoreError::NotMember { .. } | StoreError::Disabled(_) => StatusCode::FORBIDDEN,
+            StoreError::Conflict
+            | StoreError::SecretTwice(_)
+            | StoreError::KeyTwice(_)
+            | StoreError::SandboxExists(_) => StatusCode::CONFLICT,
+            StoreError::SecretName(_)
+            | StoreError::TooManySecrets(_)
+            | StoreError::SecretTooLarge { .. }
+            | StoreError::KeyName(_)
+            | StoreError::KeyExpired { .. }
+            | StoreError::KeyScope(_)
+            | StoreError::SandboxId(_)
+            | StoreError::SettingsShape(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            StoreError::Cipher(_) | StoreError::Damaged(_) => {
+                return Self::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "something that was stored cannot be read",
+                )
+                .because(told);
+            }
+            StoreError::Query(source) => {
+                return Self::unavailable("the database does not answer, try again")
+                    .because(format!("{told}: {source}"));
+            }
+            _ => return Self::unavailable("this cannot be done now, try again").because(told),
         };
-        Self::unavailable("the database does not answer, try again").because(reason)
+        Self::telling(status, text::escape(&text::cut(told, 512)))
+    }
+}
+
+impl From<TokenError> for Problem {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::UnknownProvider(name) => Self::unknown_provider(&name),
+            TokenError::Missing(_) => Self::absent("no account of this provider is connected"),
+            TokenError::Refused(TokenRefusal::Reconnect(why)) => {
+                Self::new(StatusCode::CONFLICT, "the account has to be connected again")
+                    .because(why)
+            }
+            TokenError::Refused(TokenRefusal::Unavailable(why)) => {
+                Self::unavailable("the provider does not answer, try again").because(why)
+            }
+            TokenError::Refused(TokenRefusal::Internal(why)) => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "something is broken here")
+                    .because(why)
+            }
+            TokenError::Call(error) => error.into(),
+            TokenError::Store(error) => error.into(),
+        }
     }
 }

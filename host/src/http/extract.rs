@@ -8,14 +8,18 @@ use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
 };
 
-use axum::extract::{ConnectInfo, FromRequestParts};
-use http::{HeaderMap, header, header::AsHeaderName, request::Parts, uri::Authority};
-use secrecy::SecretString;
+use axum::extract::{ConnectInfo, FromRequestParts, OptionalFromRequestParts};
+use http::{header, request::Parts, uri::Authority};
 
-use super::Problem;
+use super::{
+    Problem,
+    credential::{self, only_value},
+};
 use crate::{
+    context::{AuthMethod, UserContext},
     host::Host,
-    identity::{Credential, Identity, Outcome, Request, RequestId, Scheme},
+    identity::{Credential, Outcome, Request, RequestId, Scheme},
+    store::VerifiedKey,
 };
 
 /// Who sent the request, as the strategy decided it.
@@ -25,16 +29,10 @@ pub struct Caller {
     pub outcome: Outcome,
     /// The strategy that decided it.
     pub strategy: String,
-}
-
-impl Caller {
-    /// The caller's identity; nobody being logged in is a 401.
-    pub fn identity(self) -> Result<Identity, Problem> {
-        match self.outcome {
-            Outcome::Authenticated(identity) => Ok(identity),
-            Outcome::Anonymous => Err(Problem::not_authenticated()),
-        }
-    }
+    /// The API key that was presented, where one was.
+    pub(super) key: Option<Box<VerifiedKey>>,
+    /// A bearer token was presented, and the strategy knew it.
+    pub(super) bearer: bool,
 }
 
 impl FromRequestParts<Host> for Caller {
@@ -48,6 +46,8 @@ impl FromRequestParts<Host> for Caller {
         if strategy.description().local_owner {
             refuse_rebinding(host, &asked_host)?;
         }
+        let presented = credential::presented(host, &parts.headers).await?;
+        let bearer = matches!(presented.credential, Credential::Bearer(_));
         let request = Request {
             method: parts.method.as_str(),
             scheme,
@@ -58,7 +58,7 @@ impl FromRequestParts<Host> for Caller {
                 .extensions
                 .get::<ConnectInfo<SocketAddr>>()
                 .map(|ConnectInfo(address)| address.ip().to_canonical()),
-            credential: credential(&parts.headers)?,
+            credential: presented.credential,
             headers: wanted
                 .iter()
                 .map(|name| only_value(&parts.headers, name.as_str()))
@@ -66,7 +66,71 @@ impl FromRequestParts<Host> for Caller {
             id: parts.extensions.get().copied().unwrap_or(RequestId::new(0)),
         };
         let decision = strategy.authenticate(request).await??;
-        Ok(Self { outcome: decision.outcome, strategy: strategy.description().name.clone() })
+        Ok(Self {
+            outcome: decision.outcome,
+            strategy: strategy.description().name.clone(),
+            key: presented.key,
+            bearer,
+        })
+    }
+}
+
+impl Caller {
+    /// What the caller may reach; `None` where nobody is logged in.
+    pub(super) async fn into_context(
+        self,
+        host: &Host,
+        request: RequestId,
+    ) -> Result<Option<UserContext>, Problem> {
+        let Outcome::Authenticated(mut identity) = self.outcome else { return Ok(None) };
+        let (scope, role, method) = match self.key {
+            // Its owner was looked at together with the key.
+            Some(verified) => {
+                let VerifiedKey { key, scope, role, owner } = *verified;
+                if identity.user_id.is_none() {
+                    identity = owner;
+                }
+                (scope, Some(role), AuthMethod::ApiKey(Box::new(key)))
+            }
+            None => {
+                let user = host.store().establish_user(&identity).await?;
+                if user.disabled_at.is_some() {
+                    return Err(Problem::bad_credential("the user is disabled"));
+                }
+                if identity.user_id.is_none() {
+                    identity = user.identity.clone();
+                }
+                let method = if self.bearer { AuthMethod::Bearer } else { AuthMethod::Strategy };
+                (user.scope(), user.role, method)
+            }
+        };
+        Ok(Some(UserContext::new(host.clone(), identity, scope, role, method, request)))
+    }
+}
+
+/// What [`AuthLayer`](super::layer::AuthLayer) found out.
+#[derive(Clone)]
+pub(super) struct Established(pub(super) Option<UserContext>);
+
+/// The caller; nobody being logged in is a 401. Needs the layer of
+/// [`Host::layer`].
+impl<S: Sync> FromRequestParts<S> for UserContext {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        <Self as OptionalFromRequestParts<S>>::from_request_parts(parts, state)
+            .await?
+            .ok_or_else(Problem::not_authenticated)
+    }
+}
+
+/// The caller, where somebody is logged in. Needs the layer of [`Host::layer`].
+impl<S: Sync> OptionalFromRequestParts<S> for UserContext {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Problem> {
+        let established = parts.extensions.get::<Established>();
+        Ok(established.ok_or_else(Problem::no_layer)?.0.clone())
     }
 }
 
@@ -138,79 +202,4 @@ fn refuse_rebinding(host: &Host, asked: &str) -> Result<(), Problem> {
         || address.is_ok_and(|address| address.is_loopback())
         || server.public_url.as_ref().and_then(url::Url::host_str) == Some(name);
     if ours || server.allow_open { Ok(()) } else { Err(Problem::misdirected()) }
-}
-
-/// The credential that a request presents.
-fn credential(headers: &HeaderMap) -> Result<Credential, Problem> {
-    let Some(value) = only_value(headers, header::AUTHORIZATION)? else {
-        return Ok(Credential::Absent);
-    };
-    // The scheme's name is case-insensitive (RFC 9110 section 11.1).
-    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
-    let token = token.trim_start_matches(' ');
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(Problem::bad_credential("the authorization scheme is not Bearer"));
-    }
-    if token.is_empty() || !token.bytes().all(is_token68) {
-        return Err(Problem::bad_credential("the bearer token is empty or not of the form of one"));
-    }
-    Ok(Credential::Bearer(SecretString::from(token)))
-}
-
-/// RFC 6750 section 2.1.
-const fn is_token68(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
-}
-
-/// The value of a header that may come once and must be visible ASCII.
-fn only_value(headers: &HeaderMap, name: impl AsHeaderName) -> Result<Option<&str>, Problem> {
-    let mut values = headers.get_all(name).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(Problem::ambiguous("a header that may come once is repeated"));
-    }
-    let text = value.to_str().map_err(|_| Problem::ambiguous("a header is not visible ASCII"))?;
-    Ok(Some(text))
-}
-
-#[cfg(test)]
-mod tests {
-    use secrecy::ExposeSecret as _;
-
-    use super::*;
-
-    fn parsed(values: &[&str]) -> Result<Credential, Problem> {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append(header::AUTHORIZATION, value.parse().unwrap());
-        }
-        credential(&headers)
-    }
-
-    #[test]
-    #[expect(clippy::disallowed_methods, reason = "the test looks at what was parsed")]
-    fn a_bearer_token_is_read_whatever_the_case_of_its_scheme() {
-        for value in ["Bearer abc.def", "bearer abc.def", "BEARER   abc.def"] {
-            match parsed(&[value]).unwrap() {
-                Credential::Bearer(token) => assert_eq!(token.expose_secret(), "abc.def"),
-                Credential::Absent => panic!("{value:?} was passed over"),
-            }
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_refused_and_never_passed_over() {
-        assert!(matches!(parsed(&[]), Ok(Credential::Absent)));
-        for values in [
-            &["Basic dTpw"][..],
-            &["Bearer"],
-            &["Bearer "],
-            &["Bearer a b"],
-            &["Bearer a,b"],
-            &["Bearer a", "Bearer a"],
-            &[""],
-        ] {
-            assert!(parsed(values).is_err(), "{values:?}");
-        }
-    }
 }

@@ -1,44 +1,78 @@
-//! `GET /api/v1/users/me`: the caller as a user of the API.
+//! `GET /api/v1/users/me`: the caller, with settings for whoever starts work on
+//! the caller's behalf.
 
-use axum::{Json, extract::State};
-use serde::Serialize;
+use axum::{
+    Json,
+    extract::{Query, State},
+};
+use http::HeaderMap;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::{Caller, Problem};
-use crate::{host::Host, store::Scope};
+use super::{Problem, credential, scopes};
+use crate::{context::UserContext, host::Host};
+
+/// What stands in the place of a secret that is not shown.
+pub(super) const MASK: &str = "**********";
+
+/// What a request can ask for.
+#[derive(Debug, Deserialize)]
+pub(super) struct Wanted {
+    #[serde(default)]
+    expose_secrets: bool,
+}
 
 /// A user, in the shape that clients of the API expect.
 #[derive(Debug, Serialize)]
 pub(super) struct Me {
     id: String,
-    org_id: Option<String>,
+    org_id: String,
     display_name: Option<String>,
     email: Option<String>,
     email_verified: bool,
     role: Option<String>,
-    permissions: Vec<String>,
+    permissions: Vec<&'static str>,
+    llm_model: Value,
+    llm_api_key: Value,
+    llm_base_url: Value,
+    llm_profiles: Value,
+    mcp_config: Value,
 }
 
-/// What the strategy says of the caller, completed by what the store knows.
-pub(super) async fn me(State(host): State<Host>, caller: Caller) -> Result<Json<Me>, Problem> {
-    let identity = caller.identity()?;
-    let scope = Scope::of(&identity);
-    let user = host.store().user(&scope.user).await?;
-    if user.as_ref().is_some_and(|user| user.disabled_at.is_some()) {
-        return Err(Problem::bad_credential("the user is disabled"));
+/// What the strategy says of the caller, and the caller's settings: masked, or
+/// for a running sandbox of the caller's with its secrets.
+pub(super) async fn me(
+    State(host): State<Host>,
+    Query(wanted): Query<Wanted>,
+    headers: HeaderMap,
+    user: UserContext,
+) -> Result<Json<Me>, Problem> {
+    scopes::require(&user, scopes::SETTINGS_READ)?;
+    if wanted.expose_secrets {
+        let sandbox = credential::sandbox(&host, &headers).await?;
+        if sandbox.scope.user != *user.user_id() {
+            return Err(Problem::forbidden_because(
+                "Session API key does not belong to the authenticated user",
+            ));
+        }
     }
-    let known = user.as_ref().map(|user| &user.identity);
+    let settings = user.settings().await?.settings;
+    let mut document =
+        if wanted.expose_secrets { settings.exposed() } else { settings.masked(MASK) };
+    let mut take = |name: &str| document.get_mut(name).map(Value::take).unwrap_or_default();
+    let identity = user.identity();
     Ok(Json(Me {
-        id: scope.user.to_string(),
-        org_id: identity
-            .org_id
-            .map(|id| id.to_string())
-            .or_else(|| user.as_ref().map(|user| user.org.to_string())),
-        display_name: identity
-            .display_name
-            .or_else(|| known.and_then(|known| known.display_name.clone())),
-        email: identity.email.or_else(|| known.and_then(|known| known.email.clone())),
+        id: user.user_id().to_string(),
+        org_id: user.scope().org.to_string(),
+        display_name: identity.display_name.clone(),
+        email: identity.email.clone(),
         email_verified: identity.email_verified,
-        role: user.as_ref().and_then(|user| user.role.clone()),
-        permissions: Vec::new(),
+        role: user.role().map(str::to_owned),
+        permissions: scopes::permissions(&user),
+        llm_model: take("llm_model"),
+        llm_api_key: take("llm_api_key"),
+        llm_base_url: take("llm_base_url"),
+        llm_profiles: take("llm_profiles"),
+        mcp_config: take("mcp_config"),
     }))
 }

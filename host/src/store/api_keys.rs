@@ -19,10 +19,7 @@ use crate::{
 };
 
 /// What the names of the host's own keys begin with.
-const SYSTEM: &str = "__SYSTEM__:";
-
-/// The name of a key that OpenHands makes for its own use.
-const MCP: &str = "MCP_API_KEY";
+pub(super) const SYSTEM: &str = "__SYSTEM__:";
 
 /// The scope of a key for which none is named.
 const FULL: &str = "full";
@@ -157,15 +154,10 @@ pub struct ApiKeys<'a> {
 impl ApiKeys<'_> {
     /// Makes a key. Its text is in the answer and nowhere else.
     pub async fn create(&self, new: &NewApiKey) -> Result<NewKey, StoreError> {
-        if new.name.starts_with(SYSTEM) || !is_name(&new.name) {
+        if new.name.starts_with(SYSTEM) {
             return Err(StoreError::KeyName(new.name.clone()));
         }
-        for scope in &new.scopes {
-            let good = !scope.is_empty() && scope.len() <= 64;
-            if !good || !scope.bytes().all(|byte| byte.is_ascii_graphic()) {
-                return Err(StoreError::KeyScope(scope.clone()));
-            }
-        }
+        check(new)?;
         if let Some(expires_at) = new.expires_at
             && expires_at <= new.not_before.unwrap_or_default().max(self.store.clock.now())
         {
@@ -193,6 +185,19 @@ impl ApiKeys<'_> {
             if let Some(found) = self.find_system(&new.name).await? {
                 return Ok(found);
             }
+            // One that was taken over can have expired; ours never do.
+            change!(self.store.db, pool => {
+                self.scope
+                    .query(
+                        "delete from api_keys
+                         where org_id = $1 and user_id = $2 and name = $3 and system = 1
+                             and expires_at <= $4",
+                    )
+                    .bind(&new.name)
+                    .bind(self.store.now())
+                    .execute(pool)
+                    .await?;
+            });
             // Whoever loses the race finds the winner's.
             let (id, text) = text::generate();
             self.insert(&id, &text, &new, true).await?;
@@ -204,9 +209,11 @@ impl ApiKeys<'_> {
             self.scope
                 .rows(
                     "select id, key_id, sealed from api_keys
-                     where org_id = $1 and user_id = $2 and name = $3 and system = 1",
+                     where org_id = $1 and user_id = $2 and name = $3 and system = 1
+                         and (expires_at is null or expires_at > $4)",
                 )
                 .bind(name)
+                .bind(self.store.now())
                 .fetch_optional(pool)
                 .await?
         });
@@ -269,12 +276,14 @@ impl ApiKeys<'_> {
         row.try_into()
     }
 
-    /// The user's own keys, oldest first; the host's are not among them.
+    /// The user's own keys, oldest first: those of the organisation, and those that
+    /// are bound to none. The host's are not among them.
     pub async fn list(&self) -> Result<Vec<ApiKey>, StoreError> {
         let rows: Vec<Row> = read!(self.store.db, pool => {
             self.scope
                 .rows(select!(
-                    " from api_keys k where k.org_id = $1 and k.user_id = $2 and k.system = 0
+                    " from api_keys k where (k.org_id = $1 or k.bound = 0) and k.user_id = $2
+                         and k.system = 0
                      order by k.created_at, k.id"
                 ))
                 .fetch_all(pool)
@@ -286,11 +295,14 @@ impl ApiKeys<'_> {
     /// Ends one of the user's own keys at once; `false` where there is none of
     /// this id. The host's own are not reached by id.
     pub async fn revoke(&self, id: &str) -> Result<bool, StoreError> {
+        if !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            return Ok(false);
+        }
         Ok(change!(self.store.db, pool => {
             self.scope
                 .query(
-                    "delete from api_keys
-                     where org_id = $1 and user_id = $2 and id = $3 and system = 0",
+                    "delete from api_keys where (org_id = $1 or bound = 0) and user_id = $2
+                         and id = $3 and system = 0",
                 )
                 .bind(id)
                 .execute(pool)
@@ -316,8 +328,8 @@ impl ApiKeys<'_> {
         }))
     }
 
-    /// Takes over a key that was made elsewhere: `Some(false)` where it is there
-    /// already, `None` where its text could never be presented.
+    /// Takes over a key that was made elsewhere; `None` where its text could never
+    /// be presented, `Some(false)` where it is here already.
     pub(super) async fn import(
         &self,
         text: &str,
@@ -326,9 +338,43 @@ impl ApiKeys<'_> {
         if text::parse(text).is_none() {
             return Ok(None);
         }
-        let system = new.name.starts_with(SYSTEM) || new.name == MCP;
-        let id = format!("imported-{}", &text::hash(text)[..16]);
-        self.insert(&id, text, new, system).await.map(Some)
+        check(new)?;
+        let hash = text::hash(text);
+        let id = format!("imported-{}", &hash[..16]);
+        let here: Option<(String,)> = read!(self.store.db, pool => {
+            sqlx::query_as("select id from api_keys where hash = $1")
+                .bind(&hash)
+                .fetch_optional(pool)
+                .await?
+        });
+        if here.is_some() {
+            return Ok(Some(false));
+        }
+        if self.insert(&id, text, new, new.name.starts_with(SYSTEM)).await? {
+            Ok(Some(true))
+        } else {
+            Err(StoreError::KeyTwice(new.name.clone()))
+        }
+    }
+}
+
+/// The last second of the year 9999: what comes later, nothing can show.
+const LAST_INSTANT: u64 = 253_402_300_799;
+
+/// Whether a key can be made so, apart from what it is for.
+fn check(new: &NewApiKey) -> Result<(), StoreError> {
+    if !is_name(&new.name) {
+        return Err(StoreError::KeyName(new.name.clone()));
+    }
+    for scope in &new.scopes {
+        let good = !scope.is_empty() && scope.len() <= 64;
+        if !good || !scope.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(StoreError::KeyScope(scope.clone()));
+        }
+    }
+    match new.expires_at.max(new.not_before) {
+        Some(expires_at) if expires_at > LAST_INSTANT => Err(StoreError::KeyExpired { expires_at }),
+        _ => Ok(()),
     }
 }
 

@@ -121,6 +121,8 @@ impl Db {
                 .min_connections(1)
                 .idle_timeout(None)
                 .max_lifetime(None)
+                // A file does not hang up, and asking would double each query.
+                .test_before_acquire(false)
         };
         if url.is_in_memory() {
             // Each further connection would have a database of its own.
@@ -156,6 +158,7 @@ impl Db {
     pub(super) async fn migrate(&self, url: &DatabaseUrl) -> Result<(), StoreError> {
         let failed = |source| match source {
             MigrateError::VersionMissing(_) => StoreError::Newer(url.clone()),
+            MigrateError::VersionMismatch(_) => StoreError::Unreleased(url.clone()),
             source => StoreError::Migrate { url: url.clone(), source },
         };
         match self {

@@ -49,12 +49,25 @@ pub enum StoreError {
     /// A key cannot be used.
     #[error(transparent)]
     Cipher(#[from] CipherError),
+    /// The tables are not those of any version that was released.
+    #[error(
+        "the database {0} was made by a version that was never released; move it away, and its key \
+         with it"
+    )]
+    Unreleased(DatabaseUrl),
     /// A query failed.
-    #[error("the database does not answer")]
+    #[error("{}", if .0.as_database_error().is_some() {
+        "the database refuses this"
+    } else {
+        "the database does not answer"
+    })]
     Query(#[from] sqlx::Error),
     /// No user has this id.
     #[error("there is no user {0}; a user exists from the first log-in on")]
     NoUser(UserId),
+    /// The user was shut out.
+    #[error("the user {0} is disabled")]
+    Disabled(UserId),
     /// The user does not belong to the organisation.
     #[error("the user {user} is not a member of the organisation {org}")]
     NotMember {
@@ -98,14 +111,22 @@ pub enum StoreError {
     )]
     KeyName(String),
     /// A key would never be valid.
-    #[error("the key would expire at {expires_at}, before it is valid")]
+    #[error(
+        "the key would expire at {expires_at}, which is before it is valid or after the year 9999"
+    )]
     KeyExpired {
         /// In seconds since the Unix epoch.
         expires_at: u64,
     },
+    /// A key with this name is there, and has another text.
+    #[error("another key has the name {0:?}")]
+    KeyTwice(String),
     /// A scope of a key cannot be used.
     #[error("{0:?} cannot be a scope: one has 1 to 64 printable characters and no blank")]
     KeyScope(String),
+    /// A sandbox's id cannot be used.
+    #[error("{0:?} cannot be a sandbox's id: one has 1 to 128 letters, digits, `-`, `_` and `.`")]
+    SandboxId(String),
     /// Another sandbox has this id.
     #[error("there is a sandbox {0} already")]
     SandboxExists(String),

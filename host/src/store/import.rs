@@ -3,19 +3,28 @@
 //! overwritten, so that a second run does no harm.
 
 mod source;
+mod tables;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use self::source::{Column, Source, SourceRow};
-use super::{NewApiKey, Scope, Secret, Settings, Store, StoreError, TokenPair};
+use self::{
+    source::{Column, Source, SourceRow},
+    tables::{Kind, NO_SETTINGS, SEALED_SETTINGS, TABLES, Table},
+};
+use super::{
+    NewApiKey, Scope, Secret, Settings, Store, StoreError, TokenPair, api_keys::SYSTEM, change,
+    read,
+};
 use crate::{
     cipher::{Cipher, CipherError, OpenHandsForm},
     config::DatabaseUrl,
+    hex,
     identity::{Identity, OrgId, UserId},
+    secret::digest_of,
 };
 
 /// How long a token may be leased by a server that runs meanwhile.
@@ -101,88 +110,6 @@ impl From<StoreError> for Refused {
 
 type Fated = Result<Fate, Refused>;
 
-/// What the rows of a table are.
-#[derive(Clone, Copy)]
-enum Kind {
-    Secret,
-    OfflineToken,
-    ProviderToken,
-    ApiKey,
-    Settings,
-}
-
-/// A table there, and the columns that name a row of it in the report.
-struct Table {
-    name: &'static str,
-    kind: Kind,
-    label: &'static [&'static str],
-    /// Columns to read; all where none is named.
-    columns: &'static [Column],
-}
-
-const TABLES: [Table; 5] = [
-    Table {
-        name: "custom_secrets",
-        kind: Kind::Secret,
-        label: &["keycloak_user_id", "org_id", "secret_name"],
-        columns: &[
-            Column::text("keycloak_user_id"),
-            Column::text("org_id"),
-            Column::text("secret_name"),
-            Column::text("secret_value"),
-            Column::text("description"),
-        ],
-    },
-    Table {
-        name: "offline_tokens",
-        kind: Kind::OfflineToken,
-        label: &["user_id"],
-        columns: &[Column::text("user_id"), Column::text("offline_token")],
-    },
-    Table {
-        name: "auth_tokens",
-        kind: Kind::ProviderToken,
-        label: &["keycloak_user_id", "identity_provider"],
-        columns: &[
-            Column::text("keycloak_user_id"),
-            Column::text("identity_provider"),
-            Column::text("access_token"),
-            Column::text("refresh_token"),
-            Column::text("access_token_expires_at"),
-            Column::text("refresh_token_expires_at"),
-            Column::text("provider_host"),
-            Column::text("provider_account_id"),
-        ],
-    },
-    Table {
-        name: "api_keys",
-        kind: Kind::ApiKey,
-        label: &["user_id", "org_id", "id", "name"],
-        columns: &[
-            Column::text("id"),
-            Column::text("key"),
-            Column::text("user_id"),
-            Column::text("org_id"),
-            Column::text("name"),
-            Column::instant("expires_at"),
-            Column::instant("not_before"),
-        ],
-    },
-    Table {
-        name: "user_settings",
-        kind: Kind::Settings,
-        label: &["keycloak_user_id", "user_id", "org_id"],
-        columns: &[],
-    },
-];
-
-/// Columns of `user_settings` that are no settings.
-const NO_SETTINGS: [&str; 6] =
-    ["id", "keycloak_user_id", "user_id", "org_id", "created_at", "updated_at"];
-
-/// Columns of `user_settings` that are sealed, or were written before there was sealing.
-const SEALED_SETTINGS: [&str; 3] = ["llm_api_key", "llm_api_key_for_byor", "search_api_key"];
-
 impl Store {
     /// Takes over what OpenHands keeps.
     pub async fn import_openhands(
@@ -230,6 +157,11 @@ impl Import<'_> {
         report.present = true;
         report.found = rows.len();
         for row in rows {
+            let mark = mark(table, &row);
+            if self.is_marked(&mark).await? {
+                report.kept += 1;
+                continue;
+            }
             let fated = match table.kind {
                 Kind::Secret => self.secret(&row).await,
                 Kind::OfflineToken => self.offline_token(&row).await,
@@ -237,6 +169,9 @@ impl Import<'_> {
                 Kind::ApiKey => self.api_key(&row).await,
                 Kind::Settings => self.settings(&row).await,
             };
+            if fated.is_ok() {
+                self.mark(&mark).await?;
+            }
             match fated {
                 Ok(Fate::Imported) => report.imported += 1,
                 Ok(Fate::Kept) => report.kept += 1,
@@ -249,6 +184,31 @@ impl Import<'_> {
         Ok(report)
     }
 
+    /// Whether a row came over before: whoever revoked or deleted it here since has
+    /// done so on purpose.
+    async fn is_marked(&self, mark: &str) -> Result<bool, StoreError> {
+        let row: Option<(String,)> = read!(self.store.db, pool => {
+            sqlx::query_as("select source_row from imported where source_row = $1")
+                .bind(mark)
+                .fetch_optional(pool)
+                .await?
+        });
+        Ok(row.is_some())
+    }
+
+    async fn mark(&self, mark: &str) -> Result<(), StoreError> {
+        change!(self.store.db, pool => {
+            sqlx::query(
+                "insert into imported (source_row, at) values ($1, $2) on conflict do nothing",
+            )
+            .bind(mark)
+            .bind(self.store.now())
+            .execute(pool)
+            .await?;
+        });
+        Ok(())
+    }
+
     async fn secret(&self, row: &SourceRow) -> Fated {
         let scope = self.scope(row, "keycloak_user_id").await?;
         let name = row.need("secret_name")?;
@@ -258,11 +218,18 @@ impl Import<'_> {
             .map(|text| self.open(OpenHandsForm::Encoded, text))
             .transpose()?;
         let secrets = self.store.secrets(&scope);
-        if secrets.load().await?.names().contains(name) {
-            return Ok(Fate::Kept);
+        let secret = Secret { value, description };
+        loop {
+            let loaded = secrets.load().await?;
+            if loaded.names().contains(name) {
+                return Ok(Fate::Kept);
+            }
+            match secrets.put(name, &secret, Some(loaded.version)).await {
+                // A server that runs meanwhile was faster.
+                Err(StoreError::Conflict) => {}
+                done => return Ok(done.map(|_| Fate::Imported)?),
+            }
         }
-        secrets.put(name, &Secret { value, description }, None).await?;
-        Ok(Fate::Imported)
     }
 
     async fn offline_token(&self, row: &SourceRow) -> Fated {
@@ -313,8 +280,13 @@ impl Import<'_> {
             row.get(column).map(str::parse).transpose().map_err(|_| Refused::Column(column))
         };
         let scopes = row.get("id").and_then(|id| self.key_scopes.get(id)).cloned();
+        let name = match row.get("name").unwrap_or("imported") {
+            // A key that OpenHands makes for its own use, from before it had a mark for those.
+            "MCP_API_KEY" => format!("{SYSTEM}MCP_API_KEY"),
+            name => name.to_owned(),
+        };
         let key = NewApiKey {
-            name: row.get("name").unwrap_or("imported").to_owned(),
+            name,
             scopes: scopes.unwrap_or_default(),
             not_before: instant("not_before")?,
             expires_at: instant("expires_at")?,
@@ -336,17 +308,14 @@ impl Import<'_> {
         let mut sealed = BTreeMap::new();
         for (name, value) in row.values() {
             let Some(value) = value else { continue };
-            if NO_SETTINGS.contains(&name) {
+            if name.ends_with(source::TYPE) || NO_SETTINGS.contains(&name) {
                 continue;
             }
             if SEALED_SETTINGS.contains(&name) {
                 sealed.insert(format!("/{name}"), self.setting(value)?);
                 continue;
             }
-            // Numbers and documents as such, everything else as text.
-            let value =
-                serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
-            document.insert(name.to_owned(), value);
+            document.insert(name.to_owned(), setting(value, row.is_text(name)));
         }
         let mut settings = Settings::split(document);
         settings.secrets.append(&mut sealed);
@@ -395,4 +364,22 @@ impl Import<'_> {
         }
         Ok(scope)
     }
+}
+
+/// A row's mark: a digest, because a key's text is part of what tells it from
+/// another.
+fn mark(table: &Table, row: &SourceRow) -> String {
+    let mut text = table.name.to_owned();
+    for column in table.label.iter().chain(&["key"]) {
+        let value = row.get(column).unwrap_or_default();
+        let _ = write!(text, " {}:{value}", value.len());
+    }
+    hex::encode(&digest_of(&text))
+}
+
+/// A setting as JSON: numbers and documents as such, and text as text.
+fn setting(value: &str, is_text: bool) -> Value {
+    let document = value.starts_with(['{', '[']);
+    let parsed = if is_text && !document { None } else { serde_json::from_str(value).ok() };
+    parsed.unwrap_or_else(|| Value::String(value.to_owned()))
 }

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Store, StoreError, change, instant, random_id, read};
+use super::{Store, StoreError, change, instant, random_bytes, random_id, read};
 
 /// How long a holder has, in seconds; longer than any call may take.
 const TTL: u64 = 30;
@@ -64,11 +64,29 @@ impl Store {
             if let Some(lease) = self.try_lease(resource.clone()).await? {
                 return Ok(lease);
             }
-            if started.elapsed() >= patience {
-                return Err(StoreError::Busy);
+            // Whoever waits reads: the holder needs the writer for itself.
+            loop {
+                if started.elapsed() >= patience {
+                    return Err(StoreError::Busy);
+                }
+                let jitter = Duration::from_millis(u64::from(random_bytes::<1>()[0]) / 16);
+                tokio::time::sleep(ASK_EVERY + jitter).await;
+                if !self.is_leased(&resource).await? {
+                    break;
+                }
             }
-            tokio::time::sleep(ASK_EVERY).await;
         }
+    }
+
+    async fn is_leased(&self, resource: &str) -> Result<bool, StoreError> {
+        let row: Option<(i64,)> = read!(self.db, pool => {
+            sqlx::query_as("select rotating from leases where resource = $1 and until_at > $2")
+                .bind(resource)
+                .bind(self.now())
+                .fetch_optional(pool)
+                .await?
+        });
+        Ok(row.is_some())
     }
 
     /// Whether a holder died after it had begun to use up what works once.
@@ -144,20 +162,18 @@ impl Lease {
     }
 }
 
-/// Within a transaction: goes on only while the lease is held, and notes that
-/// what was used up has its successor stored in the same transaction.
+/// Within a transaction: goes on only while nobody else has the lease, and notes
+/// that what was used up has its successor stored in the same transaction. A
+/// holder who is late, and whose lease nobody took, has what must not be lost.
 macro_rules! hold_lease {
-    ($lease:expr, $now:expr, $tx:ident) => {
-        let held = sqlx::query(
-            "update leases set rotating = 0
-             where resource = $1 and holder = $2 and until_at > $3",
-        )
-        .bind(&$lease.resource)
-        .bind($lease.holder())
-        .bind($now)
-        .execute(&mut *$tx)
-        .await?
-        .rows_affected();
+    ($lease:expr, $tx:ident) => {
+        let held =
+            sqlx::query("update leases set rotating = 0 where resource = $1 and holder = $2")
+                .bind(&$lease.resource)
+                .bind($lease.holder())
+                .execute(&mut *$tx)
+                .await?
+                .rows_affected();
         if held == 0 {
             return Err(StoreError::LeaseLost);
         }

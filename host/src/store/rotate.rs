@@ -8,12 +8,13 @@ use std::fmt::Write as _;
 
 use sqlx::{AssertSqlSafe, FromRow};
 
-use super::{
-    Store, StoreError, api_keys, change, read, secrets, sessions, settings, tokens, transact,
-};
+use super::{Db, Store, StoreError, api_keys, change, read, secrets, sessions, settings, tokens};
 use crate::cipher::{Place, Sealed};
 
-/// Rows in one transaction.
+/// A row under the first key: its name, what it was, and its columns now.
+type Resealed = (RowKey, Row, [Option<String>; 2]);
+
+/// Rows at a time.
 const BATCH: i64 = 200;
 
 /// How often the tables are gone through while others still write with an older key.
@@ -158,14 +159,31 @@ impl Store {
             }
         }
         if rotation.left == 0 {
-            change!(self.db, pool => {
-                sqlx::query("delete from encryption_keys where id <> $1")
-                    .bind(self.cipher.active_key())
-                    .execute(pool)
-                    .await?;
-            });
+            rotation.left = self.forget_other_keys().await?;
         }
         Ok(rotation)
+    }
+
+    /// Forgets the older keys. From then on the database refuses what a server
+    /// would seal with one of them; where one was faster, its row is left.
+    async fn forget_other_keys(&self) -> Result<u64, StoreError> {
+        let forgotten = change!(self.db, pool => {
+            sqlx::query("delete from encryption_keys where id <> $1")
+                .bind(self.cipher.active_key())
+                .execute(pool)
+                .await
+                .map(drop)
+        });
+        match forgotten {
+            Err(error)
+                if error
+                    .as_database_error()
+                    .is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation) =>
+            {
+                Ok(self.sealed_by_others().await?.max(1))
+            }
+            done => Ok(done.map(|()| 0)?),
+        }
     }
 
     async fn rotate_table(
@@ -190,7 +208,7 @@ impl Store {
             if rows.is_empty() {
                 return Ok(());
             }
-            let mut resealed = Vec::new();
+            let mut resealed: Vec<Resealed> = Vec::new();
             for row in rows {
                 last = [row.k1.clone(), row.k2.clone(), row.k3.clone()];
                 match self.reseal(table, &last, &row) {
@@ -198,9 +216,9 @@ impl Store {
                     None => rotation.damaged.push(format!("{} {}", table.name, last.join(" "))),
                 }
             }
-            let changed = transact!(self.db, tx => {
-                let mut changed = 0;
-                for ([k1, k2, k3], row, [c1, c2]) in &resealed {
+            macro_rules! update {
+                ($row:expr, $executor:expr) => {{
+                    let ([k1, k2, k3], row, [c1, c2]): &Resealed = $row;
                     let mut query = sqlx::query(AssertSqlSafe(update.clone()))
                         .bind(k1)
                         .bind(k2)
@@ -212,10 +230,26 @@ impl Store {
                     if table.columns[1] != "null" {
                         query = query.bind(c2).bind(&row.c2);
                     }
-                    changed += query.execute(&mut *tx).await?.rows_affected();
+                    query.execute($executor).await?.rows_affected()
+                }};
+            }
+            let mut changed = 0;
+            match &self.db {
+                // One sync for all of them.
+                Db::Sqlite { write, .. } => {
+                    let mut tx = write.begin_with("begin immediate").await?;
+                    for row in &resealed {
+                        changed += update!(row, &mut *tx);
+                    }
+                    tx.commit().await?;
                 }
-                changed
-            });
+                // One by one: several at once could meet a user's own in a deadlock.
+                Db::Postgres(pool) => {
+                    for row in &resealed {
+                        changed += update!(row, pool);
+                    }
+                }
+            }
             rotation.resealed += changed;
             progress(rotation.resealed);
         }
@@ -242,7 +276,7 @@ impl Store {
 }
 
 /// How many rows each key seals.
-pub(super) async fn rows_by_key(db: &super::Db) -> Result<Vec<(String, u64)>, StoreError> {
+pub(super) async fn rows_by_key(db: &Db) -> Result<Vec<(String, u64)>, StoreError> {
     let rows: Vec<(String, i64)> = read!(db, pool => {
         sqlx::query_as(
             "select key_id, count(*) from (

@@ -66,13 +66,20 @@ impl TryFrom<Row> for Sandbox {
     }
 }
 
-/// A session key: 256 random bits in base64url.
-fn random_key() -> SecretString {
-    SecretString::from(BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<32>()))
+/// A session key, 256 random bits in base64url, and its digest.
+fn random_key() -> (SecretString, String) {
+    let key = BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<32>());
+    let hash = hash(&key);
+    (SecretString::from(key), hash)
 }
 
-fn hash(key: &SecretString) -> String {
-    hex::encode(&secret::digest(key))
+fn hash(key: &str) -> String {
+    hex::encode(&secret::digest_of(key))
+}
+
+fn is_id(id: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    !id.is_empty() && id.len() <= 128 && id.bytes().all(plain)
 }
 
 /// A user's sandboxes in an organisation.
@@ -92,11 +99,12 @@ impl Store {
     /// The sandbox that a session key belongs to, paused or not, where its owner
     /// may come in. The key is 256 random bits, so that finding its digest is
     /// comparing it.
-    pub async fn sandbox_by_key(&self, key: &SecretString) -> Result<Option<Sandbox>, StoreError> {
+    pub async fn sandbox_by_key(&self, key: &str) -> Result<Option<Sandbox>, StoreError> {
         let row: Option<Row> = read!(self.db, pool => {
             sqlx::query_as(
                 "select s.id, s.org_id, s.user_id, s.status, s.created_at
                  from sandboxes s join users u on u.id = s.user_id
+                     join org_members m on m.org_id = s.org_id and m.user_id = s.user_id
                  where s.session_key_hash = $1 and u.disabled_at is null",
             )
             .bind(hash(key))
@@ -107,11 +115,32 @@ impl Store {
     }
 }
 
+impl Store {
+    /// A sandbox by its id alone: for the services that run sandboxes.
+    pub async fn sandbox(&self, id: &str) -> Result<Option<Sandbox>, StoreError> {
+        if !is_id(id) {
+            return Ok(None);
+        }
+        let row: Option<Row> = read!(self.db, pool => {
+            sqlx::query_as(
+                "select id, org_id, user_id, status, created_at from sandboxes where id = $1",
+            )
+            .bind(id)
+            .fetch_optional(pool)
+            .await?
+        });
+        row.map(Sandbox::try_from).transpose()
+    }
+}
+
 impl Sandboxes<'_> {
     /// Registers a running sandbox and answers its session key.
     pub async fn register(&self, id: &str) -> Result<SecretString, StoreError> {
+        if !is_id(id) {
+            return Err(StoreError::SandboxId(id.to_owned()));
+        }
         self.store.require_member(self.scope).await?;
-        let key = random_key();
+        let (key, hash) = random_key();
         let made = change!(self.store.db, pool => {
             self.scope
                 .query(
@@ -120,7 +149,7 @@ impl Sandboxes<'_> {
                      values ($1, $2, $3, $4, 'running', $5, $5) on conflict do nothing",
                 )
                 .bind(id)
-                .bind(hash(&key))
+                .bind(hash)
                 .bind(self.store.now())
                 .execute(pool)
                 .await?
@@ -131,6 +160,9 @@ impl Sandboxes<'_> {
 
     /// One sandbox.
     pub async fn get(&self, id: &str) -> Result<Option<Sandbox>, StoreError> {
+        if !is_id(id) {
+            return Ok(None);
+        }
         let row: Option<Row> = read!(self.store.db, pool => {
             self.scope
                 .rows(
@@ -160,6 +192,9 @@ impl Sandboxes<'_> {
 
     /// Pauses a sandbox: its session key is good no more. `false` where there is none.
     pub async fn pause(&self, id: &str) -> Result<bool, StoreError> {
+        if !is_id(id) {
+            return Ok(false);
+        }
         Ok(change!(self.store.db, pool => {
             self.scope
                 .query(
@@ -177,7 +212,10 @@ impl Sandboxes<'_> {
 
     /// Lets a sandbox run again, under a new session key; `None` where there is none.
     pub async fn resume(&self, id: &str) -> Result<Option<SecretString>, StoreError> {
-        let key = random_key();
+        if !is_id(id) {
+            return Ok(None);
+        }
+        let (key, hash) = random_key();
         let found = change!(self.store.db, pool => {
             self.scope
                 .query(
@@ -186,7 +224,7 @@ impl Sandboxes<'_> {
                      where org_id = $1 and user_id = $2 and id = $3",
                 )
                 .bind(id)
-                .bind(hash(&key))
+                .bind(hash)
                 .bind(self.store.now())
                 .execute(pool)
                 .await?
@@ -197,6 +235,9 @@ impl Sandboxes<'_> {
 
     /// Forgets a sandbox and its session key.
     pub async fn remove(&self, id: &str) -> Result<bool, StoreError> {
+        if !is_id(id) {
+            return Ok(false);
+        }
         Ok(change!(self.store.db, pool => {
             self.scope
                 .query("delete from sandboxes where org_id = $1 and user_id = $2 and id = $3")

@@ -81,7 +81,7 @@ macro_rules! next_version {
             .await?;
         let version = row.map_or(0, |(version,)| version);
         let expected: Option<u64> = $expected;
-        if expected.is_some_and(|expected| expected + 1 != seconds(version)) {
+        if expected.is_some_and(|expected| expected.checked_add(1) != Some(seconds(version))) {
             return Err(StoreError::Conflict);
         }
         version
@@ -168,6 +168,8 @@ impl Secrets<'_> {
                 Ok(secret) => {
                     loaded.secrets.insert(name, secret);
                 }
+                // Nothing is wrong with it: this process lacks a secret.
+                Err(error @ CipherError::UnknownKey(_)) => return Err(error.into()),
                 Err(error) => {
                     tracing::error!(
                         secret.name = name,
@@ -184,6 +186,9 @@ impl Secrets<'_> {
 
     /// One secret.
     pub async fn get(&self, name: &str) -> Result<Option<Secret>, StoreError> {
+        if !is_name(name) {
+            return Ok(None);
+        }
         let row: Option<Row> = read!(self.store.db, pool => {
             self.scope
                 .rows(
@@ -254,10 +259,15 @@ impl Secrets<'_> {
                         let sealed = Sealed { key: before.key_id, token };
                         self.store.cipher.open(&place(self.scope, DESCRIPTION, name), &sealed)
                     });
-                    // A damaged description must not stand in the way of a new value.
-                    sealed.description = kept.and_then(Result::ok).map(|text| {
-                        self.store.cipher.seal(&place(self.scope, DESCRIPTION, name), &text).token
-                    });
+                    sealed.description = match kept {
+                        Some(Ok(text)) => {
+                            let place = place(self.scope, DESCRIPTION, name);
+                            Some(self.store.cipher.seal(&place, &text).token)
+                        }
+                        // It must not stand in the way of a new value.
+                        None | Some(Err(CipherError::Damaged)) => None,
+                        Some(Err(error)) => return Err(error.into()),
+                    };
                 }
                 Some(_) => {}
                 None => {
@@ -277,15 +287,19 @@ impl Secrets<'_> {
         Ok(seconds(version))
     }
 
-    /// Gives a secret another name or description, or both; the value stays.
-    /// `None` leaves a part as it is.
-    pub async fn describe(
+    /// Gives a secret another name, value or description; `None` leaves a part as
+    /// it is.
+    pub async fn edit(
         &self,
         name: &str,
         new_name: Option<&str>,
+        value: Option<&SecretString>,
         description: Option<&SecretString>,
         expected: Option<u64>,
     ) -> Result<u64, StoreError> {
+        if !is_name(name) {
+            return Err(StoreError::NoSecret(name.to_owned()));
+        }
         let to = new_name.unwrap_or(name);
         let now = self.store.now();
         let version = transact!(self.store.db, tx => {
@@ -297,6 +311,9 @@ impl Secrets<'_> {
                 return Err(StoreError::SecretTwice(to.to_owned()));
             }
             let mut secret = self.open(row)?;
+            if let Some(value) = value {
+                secret.value = value.clone();
+            }
             if let Some(description) = description {
                 secret.description = Some(description.clone());
             }
@@ -317,6 +334,9 @@ impl Secrets<'_> {
 
     /// Deletes one secret, damaged or not.
     pub async fn remove(&self, name: &str, expected: Option<u64>) -> Result<u64, StoreError> {
+        if !is_name(name) {
+            return Err(StoreError::NoSecret(name.to_owned()));
+        }
         let version = transact!(self.store.db, tx => {
             let version = next_version!(self.scope, expected, tx);
             let removed = self

@@ -5,7 +5,7 @@
 
 mod content;
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use secrecy::SecretString;
@@ -13,7 +13,7 @@ use sqlx::FromRow;
 
 pub use self::content::SessionContent;
 use super::{
-    Lease, Store, StoreError, change, instant, leases::hold_lease, random_bytes, read, seconds,
+    Db, Lease, Store, StoreError, change, instant, leases::hold_lease, random_bytes, read, seconds,
     transact,
 };
 use crate::{
@@ -25,6 +25,9 @@ use crate::{
 
 /// How often a session's last use is written down, in seconds.
 const SEEN_EVERY: u64 = 60;
+
+/// How often sessions that are over are cleared away, in seconds.
+const SWEEP_EVERY: u64 = 60;
 
 /// The id of a session as a cookie carries it: 256 random bits in base64url.
 #[derive(Clone, Debug)]
@@ -114,13 +117,15 @@ impl Store {
         let expires_at = content.expires_at.map_or(absolute, |at| at.min(absolute));
         let sealed = self.seal_session(user.as_str(), &id, content);
         transact!(self.db, tx => {
-            let user_is_there: Option<(String,)> =
-                sqlx::query_as("select id from users where id = $1 and disabled_at is null")
+            let found: Option<(Option<i64>,)> =
+                sqlx::query_as("select disabled_at from users where id = $1")
                     .bind(user.as_str())
                     .fetch_optional(&mut *tx)
                     .await?;
-            if user_is_there.is_none() {
-                return Err(StoreError::NoUser(user.clone()));
+            match found {
+                None => return Err(StoreError::NoUser(user.clone())),
+                Some((Some(_),)) => return Err(StoreError::Disabled(user.clone())),
+                Some((None,)) => {}
             }
             if let Some(before) = before {
                 sqlx::query("delete from sessions where id_hash = $1")
@@ -128,12 +133,6 @@ impl Store {
                     .execute(&mut *tx)
                     .await?;
             }
-            // Whoever comes clears away what is over.
-            sqlx::query("delete from sessions where expires_at <= $1 or seen_at <= $2")
-                .bind(instant(now))
-                .bind(self.idle_since(now))
-                .execute(&mut *tx)
-                .await?;
             sqlx::query(
                 "insert into sessions (id_hash, user_id, key_id, sealed, refresh_at,
                      idp_session_id, created_at, seen_at, expires_at)
@@ -150,7 +149,46 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         });
+        self.sweep(now).await;
         Ok(NewSession { key, expires_at })
+    }
+
+    /// Clears away what is over, once a minute, on the way of somebody who comes.
+    async fn sweep(&self, now: u64) {
+        let last = self.swept_at.load(Ordering::Relaxed);
+        if now < last.saturating_add(SWEEP_EVERY)
+            || self
+                .swept_at
+                .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_err()
+        {
+            return;
+        }
+        // Whose row somebody else has at the moment can wait for the next time.
+        let idle = self.idle_since(now);
+        let swept = match &self.db {
+            Db::Sqlite { write, .. } => {
+                sqlx::query("delete from sessions where expires_at <= $1 or seen_at <= $2")
+                    .bind(instant(now))
+                    .bind(idle)
+                    .execute(write)
+                    .await
+                    .map(drop)
+            }
+            Db::Postgres(pool) => sqlx::query(
+                "delete from sessions where id_hash in (
+                         select id_hash from sessions where expires_at <= $1 or seen_at <= $2
+                         limit 1000 for update skip locked)",
+            )
+            .bind(instant(now))
+            .bind(idle)
+            .execute(pool)
+            .await
+            .map(drop),
+        };
+        if let Err(error) = swept {
+            tracing::warn!(%error, "sessions that are over could not be cleared away");
+        }
     }
 
     /// The session that a cookie names, where it is live and its user may come in.
@@ -179,7 +217,7 @@ impl Store {
         });
         let Some(row) = row else { return Ok(None) };
         if visit && seconds(row.seen_at) + SEEN_EVERY <= now {
-            self.note_visit(&id, now).await?;
+            super::note("the visit of a session", self.note_visit(&id, now)).await;
         }
         let sealed = Sealed { key: row.key_id, token: row.sealed };
         let bytes = self.cipher.open_bytes(&place(&row.user_id, &id.0), &sealed)?;
@@ -229,22 +267,25 @@ impl Store {
         }))
     }
 
-    /// Ends every session of a user, or those that the identity provider names.
-    pub async fn end_sessions(
-        &self,
-        user: &UserId,
-        idp_session_id: Option<&str>,
-    ) -> Result<u64, StoreError> {
+    /// Ends every session of a user.
+    pub async fn end_sessions(&self, user: &UserId) -> Result<u64, StoreError> {
         Ok(change!(self.db, pool => {
-            sqlx::query(
-                "delete from sessions
-                 where user_id = $1 and (cast($2 as text) is null or idp_session_id = $2)",
-            )
-            .bind(user.as_str())
-            .bind(idp_session_id)
-            .execute(pool)
-            .await?
-            .rows_affected()
+            sqlx::query("delete from sessions where user_id = $1")
+                .bind(user.as_str())
+                .execute(pool)
+                .await?
+                .rows_affected()
+        }))
+    }
+
+    /// Ends the sessions that an identity provider names by its own id.
+    pub async fn end_idp_sessions(&self, idp_session_id: &str) -> Result<u64, StoreError> {
+        Ok(change!(self.db, pool => {
+            sqlx::query("delete from sessions where idp_session_id = $1")
+                .bind(idp_session_id)
+                .execute(pool)
+                .await?
+                .rows_affected()
         }))
     }
 
@@ -297,12 +338,13 @@ impl SessionLease {
         self.lease.abandon_rotation().await
     }
 
-    /// Stores the session as it goes on. It never lasts longer than it could before.
-    pub async fn save(&mut self, content: &SessionContent) -> Result<(), StoreError> {
+    /// Stores the session as it goes on; `false` where it has ended meanwhile. It
+    /// never lasts longer than it could before.
+    pub async fn save(&mut self, content: &SessionContent) -> Result<bool, StoreError> {
         let store = &self.lease.store;
         let sealed = store.seal_session(self.user.as_str(), &self.id, content);
-        transact!(store.db, tx => {
-            hold_lease!(self.lease, store.now(), tx);
+        let found = transact!(store.db, tx => {
+            hold_lease!(self.lease, tx);
             sqlx::query(
                 "update sessions set key_id = $2, sealed = $3, refresh_at = $4,
                      idp_session_id = $5,
@@ -316,10 +358,11 @@ impl SessionLease {
             .bind(&content.idp_session_id)
             .bind(content.expires_at.map_or(i64::MAX, instant))
             .execute(&mut *tx)
-            .await?;
+            .await?
+            .rows_affected()
         });
         self.lease.rotation_is_stored();
-        Ok(())
+        Ok(found > 0)
     }
 
     /// Gives the lease back. Where a renewal was begun and neither saved nor

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{Scope, Store, StoreError, read, seconds, transact};
 use crate::{
-    cipher::{Place, Sealed},
+    cipher::{CipherError, Place, Sealed},
     secret::{len, reveal},
 };
 
@@ -42,8 +42,10 @@ pub(super) fn place<'a>(org: &'a str, user: &'a str, pointer: &'a str) -> Place<
 }
 
 impl Settings {
-    /// Takes the secret fields out of a document: texts under names that say so,
-    /// and everything under `headers` and `env`.
+    /// Takes the secret fields out of a document: what stands under names that say
+    /// so, every text in `mcp_config`, whose URLs and arguments can hold keys.
+    ///
+    /// A number or truth value under such a name becomes a text.
     #[must_use]
     pub fn split(document: Map<String, Value>) -> Self {
         let mut settings = Self::default();
@@ -51,24 +53,36 @@ impl Settings {
             .into_iter()
             .filter_map(|(name, value)| {
                 let pointer = format!("/{}", escaped(&name));
-                let secret = is_secret(&name);
+                let secret = is_secret(&name) || name == SEALED_WHOLE;
                 Some((name, take(value, &pointer, secret, &mut settings.secrets)?))
             })
             .collect();
         settings
     }
 
+    /// The document with a mask in the place of each secret. Texts of `mcp_config`
+    /// that no name calls secret are shown, but for arguments.
+    #[must_use]
+    pub fn masked(&self, mask: &str) -> Value {
+        self.with_secrets(|pointer, text| {
+            let mut names = pointer.split('/').skip(1);
+            let whole = names.next() == Some(SEALED_WHOLE);
+            let plain = whole && !names.any(|name| name == "args" || is_secret(name));
+            let query = plain && text.contains(['?', '@']);
+            Value::from(if plain && !query { text } else { mask })
+        })
+    }
+
     /// The document with its secrets in it: for a caller who may see them.
     #[must_use]
     pub fn exposed(&self) -> Value {
-        self.with_secrets(|secret| Value::String(reveal(secret).to_owned()))
+        self.with_secrets(|_, text| Value::from(text))
     }
 
-    /// The document with something else in the place of each secret.
-    pub fn with_secrets(&self, mut shown: impl FnMut(&SecretString) -> Value) -> Value {
+    fn with_secrets(&self, shown: impl Fn(&str, &str) -> Value) -> Value {
         let mut document = Value::Object(self.document.clone());
         for (pointer, secret) in &self.secrets {
-            put(&mut document, pointer, shown(secret));
+            put(&mut document, pointer, shown(pointer, reveal(secret)));
         }
         document
     }
@@ -84,6 +98,11 @@ fn take(
     match value {
         Value::String(text) if secret => {
             secrets.insert(pointer.to_owned(), SecretString::from(text));
+            None
+        }
+        // Elsewhere in `mcp_config` they are time-outs and the like.
+        Value::Number(_) | Value::Bool(_) if secret && names_secret(pointer) => {
+            secrets.insert(pointer.to_owned(), SecretString::from(value.to_string()));
             None
         }
         Value::Object(fields) => Some(Value::Object(
@@ -111,9 +130,26 @@ fn take(
     }
 }
 
+/// The part of a document that is sealed as a whole.
+const SEALED_WHOLE: &str = "mcp_config";
+
+fn names_secret(pointer: &str) -> bool {
+    pointer.rsplit('/').next().is_some_and(is_secret)
+}
+
 fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    let ends = ["key", "token", "secret", "password", "authorization", "credentials"];
+    let name = name.to_ascii_lowercase().replace('-', "_");
+    let ends = [
+        "key",
+        "token",
+        "secret",
+        "password",
+        "passphrase",
+        "authorization",
+        "credentials",
+        "cookie",
+        "pat",
+    ];
     name == "headers"
         || name == "env"
         || name.starts_with("llm_api_key")
@@ -174,6 +210,8 @@ impl Store {
                 Ok(secret) => {
                     loaded.settings.secrets.insert(pointer, secret);
                 }
+                // Nothing is wrong with it: this process lacks a secret.
+                Err(error @ CipherError::UnknownKey(_)) => return Err(error.into()),
                 Err(error) => {
                     tracing::error!(
                         setting = pointer,
@@ -224,18 +262,38 @@ impl Store {
                 .bind(self.now())
                 .fetch_one(&mut *tx)
                 .await?;
-            if expected.is_some_and(|expected| expected + 1 != seconds(version)) {
+            if expected.is_some_and(|expected| expected.checked_add(1) != Some(seconds(version))) {
                 return Err(StoreError::Conflict);
             }
-            scope
-                .query("delete from setting_secrets where org_id = $1 and user_id = $2")
-                .execute(&mut *tx)
+            let before: Vec<(String, String, String)> = scope
+                .rows(
+                    "select pointer, key_id, value from setting_secrets
+                     where org_id = $1 and user_id = $2",
+                )
+                .fetch_all(&mut *tx)
                 .await?;
+            for (pointer, key, token) in before {
+                // What does not open was not shown, so leaving it out says nothing.
+                let place = place(org, user, &pointer);
+                if self.cipher.open(&place, &Sealed { key, token }).is_err() {
+                    continue;
+                }
+                scope
+                    .query(
+                        "delete from setting_secrets
+                         where org_id = $1 and user_id = $2 and pointer = $3",
+                    )
+                    .bind(&pointer)
+                    .execute(&mut *tx)
+                    .await?;
+            }
             for (pointer, sealed) in &sealed {
                 scope
                     .query(
                         "insert into setting_secrets (org_id, user_id, pointer, key_id, value)
-                         values ($1, $2, $3, $4, $5)",
+                         values ($1, $2, $3, $4, $5)
+                         on conflict (org_id, user_id, pointer) do update
+                             set key_id = excluded.key_id, value = excluded.value",
                     )
                     .bind(pointer.as_str())
                     .bind(&sealed.key)
@@ -266,11 +324,13 @@ mod tests {
         let settings = Settings::split(document.as_object().unwrap().clone());
         let public = serde_json::to_string(&settings.document).unwrap();
         assert!(!public.contains("hush"), "{public}");
-        assert_eq!(settings.secrets.len(), 6);
+        assert_eq!(settings.secrets.len(), 8);
         assert!(settings.secrets.contains_key("/llm_profiles/fast~1one/api_key"));
         assert_eq!(settings.exposed(), document);
-        let masked = settings.with_secrets(|_| Value::Null);
-        assert_eq!(masked["mcp_config"]["servers"][1]["env"]["A~B"], Value::Null);
+        let masked = settings.masked("***");
+        assert!(!masked.to_string().contains("hush"), "{masked}");
+        assert_eq!(masked["mcp_config"]["servers"][0]["url"], "u");
+        assert_eq!(masked["mcp_config"]["servers"][1]["args"][0], "***");
         assert!(!format!("{settings:?}").contains("hush"));
     }
 }

@@ -37,6 +37,8 @@ pub struct Status {
     pub rows: Vec<TableRows>,
     /// The keys that seal, and what they seal.
     pub keys: Vec<KeyRows>,
+    /// Why the configured encryption secret cannot be used, where it cannot.
+    pub encryption: Option<String>,
 }
 
 /// How many rows a table has.
@@ -73,6 +75,7 @@ impl Store {
             wanted,
             rows: Vec::new(),
             keys: Vec::new(),
+            encryption: None,
         };
         if version.is_none() {
             return Ok(status);
@@ -88,7 +91,13 @@ impl Store {
             sqlx::query_scalar("select id from encryption_keys order by id").fetch_all(pool).await?
         });
         let sealing = rows_by_key(&db).await?;
-        let cipher = Cipher::configured(&config.encryption, url).ok();
+        let cipher = match Cipher::configured(&config.encryption, url) {
+            Ok(cipher) => Some(cipher),
+            Err(error) => {
+                status.encryption = Some(error.to_string());
+                None
+            }
+        };
         let mut ids = recorded;
         ids.extend(sealing.iter().map(|(key, _)| key.clone()));
         ids.sort();

@@ -9,9 +9,7 @@ use std::{sync::Arc, time::Duration};
 use secrecy::SecretString;
 use sqlx::FromRow;
 
-use super::{
-    Lease, Store, StoreError, change, instant, leases::hold_lease, read, seconds, transact,
-};
+use super::{Lease, Store, StoreError, instant, leases::hold_lease, read, seconds, transact};
 use crate::{
     cipher::{Cipher, Place, Sealed},
     identity::UserId,
@@ -140,13 +138,18 @@ impl Tokens<'_> {
         Ok(lease)
     }
 
-    /// Deletes the token of this name.
+    /// Deletes the token of this name. Whoever renews it at the moment loses the
+    /// lease, so that it does not come back.
     pub async fn remove(&self, name: &str) -> Result<bool, StoreError> {
-        Ok(change!(self.store.db, pool => {
+        Ok(transact!(self.store.db, tx => {
+            sqlx::query("delete from leases where resource = $1")
+                .bind(self.resource(name))
+                .execute(&mut *tx)
+                .await?;
             sqlx::query("delete from tokens where user_id = $1 and name = $2")
                 .bind(self.user.as_str())
                 .bind(name)
-                .execute(pool)
+                .execute(&mut *tx)
                 .await?
                 .rows_affected()
                 > 0
@@ -236,7 +239,7 @@ impl TokenLease {
         let sealed = SealedPair::seal(&store.cipher, user, name, pair);
         let now = store.now();
         transact!(store.db, tx => {
-            hold_lease!(self.lease, now, tx);
+            hold_lease!(self.lease, tx);
             sqlx::query(
                 "insert into tokens (user_id, name, key_id, access, refresh, access_expires_at,
                      refresh_expires_at, host, account_id, state, reason, stored_at)
@@ -269,7 +272,7 @@ impl TokenLease {
     pub async fn mark_reconnect(&mut self, reason: &str) -> Result<(), StoreError> {
         let store = &self.lease.store;
         transact!(store.db, tx => {
-            hold_lease!(self.lease, store.now(), tx);
+            hold_lease!(self.lease, tx);
             sqlx::query(
                 "update tokens set state = 'reconnect', reason = $3
                  where user_id = $1 and name = $2",

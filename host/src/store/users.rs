@@ -104,11 +104,14 @@ impl Store {
     pub async fn establish_user(&self, identity: &Identity) -> Result<User, StoreError> {
         let scope = Scope::of(identity);
         if let Some(user) = self.user(&scope.user).await?
-            && user.identity == *identity
+            && (user.identity == *identity || identity.user_id.is_none())
             && user.seen_at + SEEN_EVERY > self.clock.now()
         {
             return Ok(user);
         }
+        // The strategy has nothing to say of the one user whom it cannot tell apart.
+        let known = if identity.user_id.is_none() { self.user(&scope.user).await? } else { None };
+        let identity = known.as_ref().map_or(identity, |known| &known.identity);
         let now = self.now();
         let json = serde_json::to_string(identity)
             .unwrap_or_else(|error| unreachable!("an identity is plain data: {error}"));
@@ -156,12 +159,11 @@ impl Store {
     /// a disabled user stop at once; the sessions are over for good.
     pub async fn set_user_disabled(&self, id: &UserId, disabled: bool) -> Result<(), StoreError> {
         let found = transact!(self.db, tx => {
-            if disabled {
-                sqlx::query("delete from sessions where user_id = $1")
-                    .bind(id.as_str())
-                    .execute(&mut *tx)
-                    .await?;
-            }
+            // Both ways: a log-in may have been half done when the user was shut out.
+            sqlx::query("delete from sessions where user_id = $1")
+                .bind(id.as_str())
+                .execute(&mut *tx)
+                .await?;
             sqlx::query(
                 "update users set disabled_at = case when $2 = 0 then null
                      else coalesce(disabled_at, $3) end where id = $1",

@@ -22,6 +22,7 @@ use vestibule_tests::{
 
 const JWT_SECRET: &str = "test_secret";
 const PLAIN_KEY: &str = "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF";
+const MCP_KEY: &str = "mC1pK2eY3mC4pK5eY6mC7pK8eY9mC0pK";
 const SYSTEM_KEY: &str = "sk-oh-zY7xW4vU1tS8rQ5pO2nM9lK6jI3hG0fE";
 
 /// A token as OpenHands seals it (form 2).
@@ -112,7 +113,8 @@ fn old_layout() -> Vec<String> {
         format!(
             "insert into api_keys values
                  (1, '{PLAIN_KEY}', 'ada', 'laptop', null, null, '2027-01-15 08:01:40'),
-                 (2, 'not a key', 'ada', 'odd', null, null, null)"
+                 (2, 'not a key', 'ada', 'odd', null, null, null),
+                 (3, '{MCP_KEY}', 'ada', 'MCP_API_KEY', null, null, null)"
         ),
         "create table user_settings (id integer primary key, keycloak_user_id varchar,
              language varchar, llm_model varchar, llm_api_key varchar, llm_base_url varchar,
@@ -167,7 +169,7 @@ on_both_databases! {
         let report = theirs.import(&store).await;
         assert_eq!(counts(&report), [
             ("custom_secrets", 6, 3, 0, 3), ("offline_tokens", 1, 1, 0, 0),
-            ("auth_tokens", 1, 1, 0, 0), ("api_keys", 2, 1, 0, 1), ("user_settings", 1, 1, 0, 0),
+            ("auth_tokens", 1, 1, 0, 0), ("api_keys", 3, 2, 0, 1), ("user_settings", 1, 1, 0, 0),
         ]);
         let refused: Vec<_> = report.tables.iter().flat_map(|table| &table.refused)
             .map(|refused| format!("{}: {}", refused.row, refused.reason)).collect();
@@ -212,7 +214,13 @@ on_both_databases! {
         assert_eq!((verified.key.name.as_str(), verified.key.expires_at), ("laptop", Some(NOW + 100)));
         assert_eq!(verified.scope, ada);
 
-        // What was changed here since stays as it is.
+        let mcp = store.api_keys(&ada).system("MCP_API_KEY").await.unwrap();
+        assert_eq!(text(&mcp.text), MCP_KEY);
+
+        // What was changed, revoked or deleted here since stays so.
+        assert!(store.api_keys(&ada).revoke_system("MCP_API_KEY").await.unwrap());
+        store.secrets(&ada).remove("OTHER", None).await.unwrap();
+        assert!(store.tokens(&ada.user).remove("github").await.unwrap());
         let new = vestibule::store::Secret {
             value: SecretString::from("plaintext-canary changed here"), description: None,
         };
@@ -220,10 +228,13 @@ on_both_databases! {
         let report = theirs.import(&store).await;
         assert_eq!(counts(&report), [
             ("custom_secrets", 6, 0, 3, 3), ("offline_tokens", 1, 0, 1, 0),
-            ("auth_tokens", 1, 0, 1, 0), ("api_keys", 2, 0, 1, 1), ("user_settings", 1, 0, 1, 0),
+            ("auth_tokens", 1, 0, 1, 0), ("api_keys", 3, 0, 2, 1), ("user_settings", 1, 0, 1, 0),
         ]);
         let kept = store.secrets(&ada).get("NPM_TOKEN").await.unwrap().unwrap();
         assert_eq!(text(&kept.value), "plaintext-canary changed here");
+        assert!(store.secrets(&ada).get("OTHER").await.unwrap().is_none());
+        assert!(store.tokens(&ada.user).load("github").await.unwrap().is_none());
+        assert!(store.verify_key(MCP_KEY).await.unwrap().is_err());
         database.clock.advance(100);
         assert!(store.verify_key(text(&key)).await.unwrap().is_err());
     }
@@ -263,5 +274,31 @@ on_both_databases! {
         let report = store.import_openhands(&options).await.unwrap();
         assert_eq!(counts(&report)[0], ("custom_secrets", 1, 0, 0, 1));
         assert!(report.has_refused());
+    }
+
+    async fn a_key_that_cannot_work_as_it_did_is_refused_and_named(database: Database) {
+        let dates = if database.is_postgres() { "timestamp" } else { "varchar" };
+        let far = if database.is_postgres() { "'20000-01-01'" } else { "'soon'" };
+        let theirs = Theirs::fill(&database, &[
+            format!("create table api_keys (id integer primary key, key varchar(255),
+                 user_id varchar, name varchar, expires_at {dates})"),
+            format!("insert into api_keys values
+                 (1, '{PLAIN_KEY}', 'ada', 'laptop', {far}),
+                 (2, '{SYSTEM_KEY}', 'ada', '__SYSTEM__:automation', null),
+                 (3, '{MCP_KEY}', 'ada', '__SYSTEM__:automation', null),
+                 (4, 'zZ3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF', 'ada', 'two\nlines', null)"),
+        ]).await;
+        let store = database.open().await;
+        let report = theirs.import(&store).await;
+        assert_eq!(counts(&report), [("api_keys", 4, 1, 0, 3)]);
+        let table = &report.tables[3];
+        let reasons: Vec<_> = table.refused.iter().map(|refused| refused.reason.as_str()).collect();
+        assert!(
+            reasons[0].contains("expires_at is missing or cannot be used")
+                || reasons[0].contains("after the year 9999"),
+            "{reasons:?}"
+        );
+        assert_eq!(reasons[1], "another key has the name \"__SYSTEM__:automation\"");
+        assert!(reasons[2].contains("cannot be a key's name"), "{reasons:?}");
     }
 }

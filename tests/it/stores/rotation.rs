@@ -16,7 +16,7 @@ use vestibule::{
 use vestibule_tests::{
     database::{Database, SECRET, user},
     on_both_databases,
-    run::{canary, note_secret, text},
+    run::{canary, keep, note_secret, text},
 };
 
 const NEW: &str = "plaintext-canary the encryption secret that comes next";
@@ -161,7 +161,7 @@ on_both_databases! {
             assert!(now < left && now > 0, "{now} of {left}");
             left = now;
         }
-        let output = rotate().output().unwrap();
+        let output = keep(rotate().output().unwrap());
         let said = String::from_utf8(output.stdout).unwrap();
         assert_eq!(
             said.trim(),
@@ -172,5 +172,36 @@ on_both_databases! {
             let loaded = store.secrets(&scope).load().await.unwrap();
             assert_eq!((loaded.secrets.len(), loaded.damaged.len()), (50, 0));
         }
+    }
+
+    async fn a_server_that_still_has_the_old_secret_cannot_lose_anything(database: Database) {
+        let old = database.open().await;
+        fill(&old).await;
+        let scope = user(&old, "ada").await;
+        let new = database.try_open(&rotated(&database)).await.unwrap();
+        // Sealed with a key that it does not know: not damaged, and not to be written over.
+        let described = Secret { value: canary("2"), description: Some(canary("why")) };
+        new.secrets(&scope).put("A", &described, None).await.unwrap();
+        let plain = Secret { value: canary("3"), description: None };
+        for error in [
+            old.secrets(&scope).load().await.map(drop).unwrap_err(),
+            old.secrets(&scope).put("A", &plain, None).await.map(drop).unwrap_err(),
+        ] {
+            assert!(
+                matches!(error, StoreError::Cipher(vestibule::cipher::CipherError::UnknownKey(_))),
+                "{error:?}"
+            );
+        }
+        let found = new.secrets(&scope).get("A").await.unwrap().unwrap();
+        assert_eq!(text(&found.description.unwrap()), text(&canary("why")));
+
+        // What it writes before the end is sealed anew; afterwards it can write nothing.
+        old.secrets(&scope).put("LATE", &plain, None).await.unwrap();
+        assert_eq!(new.rotate(|_| {}).await.unwrap().left, 0);
+        let error = old.secrets(&scope).put("LATER", &plain, None).await.unwrap_err();
+        assert_eq!(error.to_string(), "the database refuses this");
+        let store = database.try_open(&only_new(&database)).await.unwrap();
+        let loaded = store.secrets(&scope).load().await.unwrap();
+        assert_eq!(loaded.names().into_iter().collect::<Vec<_>>(), ["A", "LATE"]);
     }
 }

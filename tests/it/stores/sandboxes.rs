@@ -14,20 +14,20 @@ on_both_databases! {
         let sandboxes = store.sandboxes(&scope);
         let first = sandboxes.register("s1").await.unwrap();
         note_secret(&first);
-        let found = store.sandbox_by_key(&first).await.unwrap().unwrap();
+        let found = store.sandbox_by_key(text(&first)).await.unwrap().unwrap();
         assert_eq!((found.id.as_str(), &found.scope), ("s1", &scope));
         assert_eq!(found.status, SandboxStatus::Running);
 
         assert!(sandboxes.pause("s1").await.unwrap());
-        let found = store.sandbox_by_key(&first).await.unwrap().unwrap();
+        let found = store.sandbox_by_key(text(&first)).await.unwrap().unwrap();
         assert_eq!(found.status, SandboxStatus::Paused);
         let second = sandboxes.resume("s1").await.unwrap().unwrap();
         note_secret(&second);
         assert_ne!(text(&first), text(&second));
-        assert!(store.sandbox_by_key(&first).await.unwrap().is_none());
-        assert!(store.sandbox_by_key(&second).await.unwrap().is_some());
+        assert!(store.sandbox_by_key(text(&first)).await.unwrap().is_none());
+        assert!(store.sandbox_by_key(text(&second)).await.unwrap().is_some());
         assert!(sandboxes.remove("s1").await.unwrap());
-        assert!(store.sandbox_by_key(&second).await.unwrap().is_none());
+        assert!(store.sandbox_by_key(text(&second)).await.unwrap().is_none());
         assert!(sandboxes.resume("s1").await.unwrap().is_none());
     }
 
@@ -43,6 +43,6 @@ on_both_databases! {
         assert!(store.sandboxes(&bob).list().await.unwrap().is_empty());
         assert_eq!(store.sandboxes(&ada).list().await.unwrap().len(), 1);
         store.set_user_disabled(&ada.user, true).await.unwrap();
-        assert!(store.sandbox_by_key(&key).await.unwrap().is_none());
+        assert!(store.sandbox_by_key(text(&key)).await.unwrap().is_none());
     }
 }

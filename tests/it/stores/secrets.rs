@@ -28,6 +28,8 @@ fn set(names: &[&str]) -> BTreeMap<String, Secret> {
 on_both_databases! {
     async fn what_is_stored_comes_back_byte_for_byte(database: Database) {
         let store = database.open().await;
+        // What the search for secrets must find, to be believed.
+        user(&store, "visible-canary").await;
         let scope = user(&store, "ada").await;
         let large = "x".repeat(60 << 10);
         for value in ["", "ümläut \u{1f511}", "ends with a newline\n", "\0", &large] {
@@ -123,7 +125,7 @@ on_both_databases! {
             secrets.put("C", &secret("3"), Some(seen)).await.unwrap_err(),
             secrets.store(&set(&["C"]), Some(seen)).await.unwrap_err(),
             secrets.remove("A", Some(seen)).await.unwrap_err(),
-            secrets.describe("A", Some("Z"), None, Some(seen)).await.unwrap_err(),
+            secrets.edit("A", Some("Z"), None, None, Some(seen)).await.unwrap_err(),
         ] {
             assert!(matches!(error, StoreError::Conflict), "{error:?}");
         }
@@ -176,17 +178,17 @@ on_both_databases! {
         assert_eq!(text(&found.value), text(&canary("2")));
         assert_eq!(text(&found.description.unwrap()), text(&canary("first")));
 
-        secrets.describe("A", Some("B"), None, None).await.unwrap();
-        secrets.describe("B", None, Some(&canary("second")), None).await.unwrap();
+        secrets.edit("A", Some("B"), None, None, None).await.unwrap();
+        secrets.edit("B", None, None, Some(&canary("second")), None).await.unwrap();
         assert!(secrets.get("A").await.unwrap().is_none());
         let found = secrets.get("B").await.unwrap().unwrap();
         assert_eq!(text(&found.value), text(&canary("2")));
         assert_eq!(text(&found.description.unwrap()), text(&canary("second")));
 
         secrets.put("C", &secret("3"), None).await.unwrap();
-        let error = secrets.describe("B", Some("C"), None, None).await.unwrap_err();
+        let error = secrets.edit("B", Some("C"), None, None, None).await.unwrap_err();
         assert!(matches!(error, StoreError::SecretTwice(_)), "{error:?}");
-        let error = secrets.describe("NONE", None, None, None).await.unwrap_err();
+        let error = secrets.edit("NONE", None, None, None, None).await.unwrap_err();
         assert!(matches!(error, StoreError::NoSecret(_)), "{error:?}");
     }
 

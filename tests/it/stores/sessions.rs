@@ -87,10 +87,11 @@ on_both_databases! {
             let content = SessionContent { idp_session_id: Some(id.to_owned()), ..content() };
             hers.push(store.begin_session(&ada, &content, None).await.unwrap().key);
         }
-        let his = store.begin_session(&bob, &content(), None).await.unwrap().key;
-        assert_eq!(store.end_sessions(&ada, Some("idp-1")).await.unwrap(), 2);
+        let other = SessionContent { idp_session_id: Some("idp-3".to_owned()), ..content() };
+        let his = store.begin_session(&bob, &other, None).await.unwrap().key;
+        assert_eq!(store.end_idp_sessions("idp-1").await.unwrap(), 2);
         assert!(store.session(&hers[2]).await.unwrap().is_some());
-        assert_eq!(store.end_sessions(&ada, None).await.unwrap(), 1);
+        assert_eq!(store.end_sessions(&ada).await.unwrap(), 1);
         assert!(store.session(&his).await.unwrap().is_some());
         assert!(store.end_session(&his).await.unwrap());
         assert!(!store.end_session(&his).await.unwrap());
@@ -103,7 +104,7 @@ on_both_databases! {
         store.set_user_disabled(&ada, true).await.unwrap();
         assert!(store.session(&key).await.unwrap().is_none());
         let error = store.begin_session(&ada, &content(), None).await.unwrap_err();
-        assert!(matches!(error, StoreError::NoUser(_)), "{error:?}");
+        assert!(matches!(error, StoreError::Disabled(_)), "{error:?}");
         store.set_user_disabled(&ada, false).await.unwrap();
         assert!(store.session(&key).await.unwrap().is_none());
         let error = store.begin_session(&user_id("nobody"), &content(), None).await.unwrap_err();
@@ -125,7 +126,7 @@ on_both_databases! {
             secrets: vec![("refresh".to_owned(), Arc::new(canary("rotated")))],
             ..content()
         };
-        lease.save(&renewed).await.unwrap();
+        assert!(lease.save(&renewed).await.unwrap());
         lease.release().await.unwrap();
         let lease = replica.lease_session(&session, SHORT).await.unwrap();
         let current = lease.current().await.unwrap().unwrap();
@@ -154,6 +155,19 @@ on_both_databases! {
         let lease = store.lease_session(&session, SHORT).await.unwrap();
         assert!(lease.was_interrupted());
         // Given back without an answer: it is over.
+        lease.release().await.unwrap();
+        assert!(store.session(&key).await.unwrap().is_none());
+    }
+
+    async fn a_log_out_in_the_middle_of_a_renewal_is_not_undone(database: Database) {
+        let store = database.open().await;
+        let ada = user(&store, "ada").await.user;
+        let key = store.begin_session(&ada, &content(), None).await.unwrap().key;
+        let session = store.session(&key).await.unwrap().unwrap();
+        let mut lease = store.lease_session(&session, SHORT).await.unwrap();
+        lease.begin_rotation().await.unwrap();
+        store.end_session(&key).await.unwrap();
+        assert!(!lease.save(&content()).await.unwrap());
         lease.release().await.unwrap();
         assert!(store.session(&key).await.unwrap().is_none());
     }

@@ -156,4 +156,28 @@ on_both_databases! {
         assert_eq!(found.state, TokenState::Reconnect { reason: "bad_refresh_token".to_owned() });
         assert!(found.pair.refresh.is_some());
     }
+
+    async fn a_late_save_that_nobody_has_overtaken_keeps_what_works_once(database: Database) {
+        let store = database.open().await;
+        let ada = user(&store, "ada").await.user;
+        let mut lease = store.tokens(&ada).lease("github", SHORT).await.unwrap();
+        lease.begin_rotation().await.unwrap();
+        database.clock.advance(31);
+        lease.save(&pair("fresh")).await.unwrap();
+        lease.release().await.unwrap();
+        let found = store.tokens(&ada).load("github").await.unwrap().unwrap();
+        assert_eq!((access(&found.pair), found.state), (access(&pair("fresh")), TokenState::Active));
+    }
+
+    async fn a_token_that_is_removed_in_the_middle_of_a_renewal_stays_away(database: Database) {
+        let store = database.open().await;
+        let ada = user(&store, "ada").await.user;
+        let mut lease = store.tokens(&ada).lease("github", SHORT).await.unwrap();
+        lease.save(&pair("1")).await.unwrap();
+        lease.begin_rotation().await.unwrap();
+        assert!(store.tokens(&ada).remove("github").await.unwrap());
+        let error = lease.save(&pair("2")).await.unwrap_err();
+        assert!(matches!(error, StoreError::LeaseLost), "{error:?}");
+        assert!(store.tokens(&ada).load("github").await.unwrap().is_none());
+    }
 }

@@ -6,7 +6,7 @@ use subtle::ConstantTimeEq as _;
 use super::{ApiKey, Row, select, text};
 use crate::{
     identity::{Identity, OrgId},
-    store::{Scope, Store, StoreError, change, instant, read, users::stored_identity},
+    store::{self, Scope, Store, StoreError, change, instant, read, users::stored_identity},
 };
 
 /// How often a key's last use is written down, in seconds.
@@ -79,8 +79,8 @@ impl Store {
         &self,
         presented: &str,
     ) -> Result<Result<VerifiedKey, KeyRefusal>, StoreError> {
-        let hash = text::hash(presented);
         let Some(form) = text::parse(presented) else { return Ok(Err(KeyRefusal::Unknown)) };
+        let hash = text::hash(presented);
         let row: Option<OwnedRow> = match form {
             text::Form::Ours(id) => read!(self.db, pool => {
                 sqlx::query_as(owned!("k.id = $1")).bind(id).fetch_optional(pool).await?
@@ -104,7 +104,7 @@ impl Store {
             Some(role) => role,
         };
         if key.last_used_at.is_none_or(|at| at + USED_EVERY <= now) {
-            self.note_use(&key.id, now).await;
+            store::note("the use of a key", self.note_use(&key.id, now)).await;
         }
         let org = if key.bound {
             key.org.clone()
@@ -115,24 +115,18 @@ impl Store {
         Ok(Ok(VerifiedKey { key, scope, role, owner: stored_identity(&identity)? }))
     }
 
-    /// Writes down that a key was used. A key is good whether or not that works.
-    async fn note_use(&self, id: &str, now: u64) {
-        let noted = async {
-            change!(self.db, pool => {
-                sqlx::query(
-                    "update api_keys set last_used_at = $2
-                     where id = $1 and (last_used_at is null or last_used_at <= $3)",
-                )
-                .bind(id)
-                .bind(instant(now))
-                .bind(instant(now.saturating_sub(USED_EVERY)))
-                .execute(pool)
-                .await
-                .map(drop)
-            })
-        };
-        if let Err(error) = noted.await {
-            tracing::warn!(key.id = id, %error, "the use of a key could not be written down");
-        }
+    async fn note_use(&self, id: &str, now: u64) -> Result<(), StoreError> {
+        change!(self.db, pool => {
+            sqlx::query(
+                "update api_keys set last_used_at = $2
+                 where id = $1 and (last_used_at is null or last_used_at <= $3)",
+            )
+            .bind(id)
+            .bind(instant(now))
+            .bind(instant(now.saturating_sub(USED_EVERY)))
+            .execute(pool)
+            .await?;
+        });
+        Ok(())
     }
 }

@@ -11,6 +11,9 @@ use crate::{
     },
 };
 
+/// What the name of a column has at its end that holds the type of another.
+pub(super) const TYPE: &str = "__type";
+
 /// A column to be read.
 #[derive(Clone, Copy)]
 pub(super) struct Column {
@@ -65,11 +68,16 @@ impl Source {
                 name.bytes()
                     .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
             };
-            present
-                .iter()
-                .filter(plain)
-                .map(|name| format!("cast({name} as text) as {name}"))
-                .collect()
+            let type_of = match &self.0 {
+                Db::Sqlite { .. } => "typeof",
+                Db::Postgres(_) => "pg_typeof",
+            };
+            let select = |name: &String| {
+                format!(
+                    "cast({name} as text) as {name}, cast({type_of}({name}) as text) as {name}{TYPE}"
+                )
+            };
+            present.iter().filter(plain).map(select).collect()
         } else {
             let here = |column: &&Column| present.iter().any(|name| name == column.name);
             wanted.iter().filter(here).map(|column| self.read_as_text(*column)).collect()
@@ -91,7 +99,12 @@ impl Source {
     fn read_as_text(&self, Column { name, instant }: Column) -> String {
         match (&self.0, instant) {
             (_, false) => format!("cast({name} as text) as {name}"),
-            (Db::Sqlite { .. }, true) => format!("strftime('%s', {name}) as {name}"),
+            // A date that cannot be read must not look like none.
+            (Db::Sqlite { .. }, true) => format!(
+                "case when {name} is null then null
+                     when typeof({name}) in ('integer', 'real') then cast({name} as text)
+                     else coalesce(strftime('%s', {name}), 'not a date') end as {name}"
+            ),
             (Db::Postgres(_), true) => {
                 format!("cast(cast(extract(epoch from {name}) as bigint) as text) as {name}")
             }
@@ -117,6 +130,12 @@ impl SourceRow {
     /// Every column.
     pub(super) fn values(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_deref()))
+    }
+
+    /// Whether a column holds text and nothing with a form of its own.
+    pub(super) fn is_text(&self, column: &str) -> bool {
+        let of = |kind: &str| matches!(kind, "text" | "character varying" | "character");
+        self.get(&format!("{column}{TYPE}")).is_none_or(of)
     }
 
     /// Which row it is, for people.

@@ -33,11 +33,12 @@ impl fmt::Debug for SessionContent {
     }
 }
 
-/// What stands before the texts of a session's secrets, as JSON and on a line of
-/// its own.
+/// What stands before the data and the texts of a session's secrets, as JSON and on
+/// a line of its own.
 #[derive(Serialize, Deserialize)]
 struct Header {
-    data: Vec<u8>,
+    /// Bytes of data, which come first.
+    data: usize,
     /// Names, and the bytes of each text.
     secrets: Vec<(String, usize)>,
     refresh_at: Option<u64>,
@@ -46,11 +47,11 @@ struct Header {
 }
 
 impl SessionContent {
-    /// What stands before the texts of the secrets.
+    /// What stands before the texts of the secrets, the data included.
     pub(super) fn header(&self) -> Vec<u8> {
         let length = |(name, value): &(String, Arc<SecretString>)| (name.clone(), len(value));
         let header = Header {
-            data: self.data.clone(),
+            data: self.data.len(),
             secrets: self.secrets.iter().map(length).collect(),
             refresh_at: self.refresh_at,
             expires_at: self.expires_at,
@@ -59,6 +60,7 @@ impl SessionContent {
         let mut line = serde_json::to_vec(&header)
             .unwrap_or_else(|error| unreachable!("a session is plain data: {error}"));
         line.push(b'\n');
+        line.extend_from_slice(&self.data);
         line
     }
 
@@ -67,6 +69,8 @@ impl SessionContent {
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
         let (line, mut texts) = bytes.split_at(end + 1);
         let header: Header = serde_json::from_slice(line).ok()?;
+        let (data, rest) = texts.split_at_checked(header.data)?;
+        texts = rest;
         let mut secrets = Vec::with_capacity(header.secrets.len());
         for (name, length) in header.secrets {
             let (text, rest) = texts.split_at_checked(length)?;
@@ -74,7 +78,7 @@ impl SessionContent {
             texts = rest;
         }
         texts.is_empty().then_some(Self {
-            data: header.data,
+            data: data.to_vec(),
             secrets,
             refresh_at: header.refresh_at,
             expires_at: header.expires_at,

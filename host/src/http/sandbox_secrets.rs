@@ -1,0 +1,88 @@
+//! `/api/v1/sandboxes/{id}/settings/secrets…`: what a sandbox may have of its
+//! owner's, by its session key.
+
+use axum::{
+    Extension, Json,
+    extract::{Path, State},
+};
+use http::{HeaderMap, header};
+use serde_json::{Value, json};
+
+use super::{Problem, credential, shown::shown};
+use crate::{
+    context::{TokenError, TokenProvider},
+    engine::Renewal,
+    host::Host,
+    identity::{PROVIDERS, RequestId},
+    store::Sandbox,
+};
+
+/// The names of the owner's secrets, and of the provider tokens there are.
+pub(super) async fn list(
+    State(host): State<Host>,
+    Extension(request): Extension<RequestId>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Problem> {
+    let sandbox = sandbox(&host, &headers, &id).await?;
+    let loaded = host.store().secrets(&sandbox.scope).load().await?;
+    let mut secrets: Vec<Value> = loaded
+        .secrets
+        .iter()
+        .map(|(name, secret)| {
+            let description = secret.description.as_ref().map(shown);
+            json!({ "name": name, "description": description })
+        })
+        .collect();
+    for token in tokens(&host, &sandbox, request).await?.get_all().await.into_iter().flatten() {
+        let name = format!("{}_token", token.provider);
+        let description = format!("{name} provider token");
+        if !loaded.secrets.contains_key(&name) {
+            secrets.push(json!({ "name": name, "description": description }));
+        }
+    }
+    Ok(Json(json!({ "secrets": secrets })))
+}
+
+/// One value, byte for byte: the owner's secret of this name, or else the token
+/// of the provider that it names, as it is now.
+pub(super) async fn value(
+    State(host): State<Host>,
+    Extension(request): Extension<RequestId>,
+    Path((id, name)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<([(header::HeaderName, &'static str); 1], String), Problem> {
+    let sandbox = sandbox(&host, &headers, &id).await?;
+    let text = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    if let Some(secret) = host.store().secrets(&sandbox.scope).get(&name).await? {
+        return Ok((text, shown(&secret.value)));
+    }
+    let provider = name.strip_suffix("_token").filter(|name| PROVIDERS.contains(name));
+    let provider = provider.ok_or_else(|| Problem::absent("Secret not found"))?;
+    match tokens(&host, &sandbox, request).await?.get(provider, Renewal::WhenDue).await {
+        Ok(token) => Ok((text, shown(&token.token))),
+        Err(TokenError::Missing(_)) => Err(Problem::absent("Secret not found")),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The sandbox that presents its session key, and that the path names.
+async fn sandbox(host: &Host, headers: &HeaderMap, id: &str) -> Result<Sandbox, Problem> {
+    let sandbox = credential::sandbox(host, headers).await?;
+    if sandbox.id == id {
+        Ok(sandbox)
+    } else {
+        Err(Problem::forbidden_because("Session API key does not match sandbox"))
+    }
+}
+
+/// The tokens of a sandbox's owner, who need not be logged in.
+async fn tokens(
+    host: &Host,
+    sandbox: &Sandbox,
+    request: RequestId,
+) -> Result<TokenProvider, Problem> {
+    let owner = host.store().user(&sandbox.scope.user).await?;
+    let owner = owner.ok_or_else(|| Problem::no_session_key("Sandbox has no associated user"))?;
+    Ok(TokenProvider::new(host.clone(), owner.identity, sandbox.scope.clone(), request))
+}

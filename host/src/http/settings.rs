@@ -1,0 +1,81 @@
+//! `GET` and `PATCH /api/v1/settings`: the caller's settings, masked.
+
+use axum::Json;
+use serde_json::{Map, Value};
+
+use super::{Problem, me::MASK, scopes};
+use crate::{
+    context::UserContext,
+    store::{Settings, StoreError},
+};
+
+/// How often a change is tried again because somebody else was faster.
+const TRIES: usize = 5;
+
+/// The caller's settings, with a mask in the place of each secret.
+pub(super) async fn get(user: UserContext) -> Result<Json<Value>, Problem> {
+    scopes::require(&user, scopes::SETTINGS_READ)?;
+    let settings = user.settings().await?.settings;
+    Ok(Json(settings.masked(MASK)))
+}
+
+/// Changes what is named and leaves the rest (RFC 7396): null removes, and a mask
+/// leaves the secret behind it as it is.
+pub(super) async fn patch(
+    user: UserContext,
+    Json(change): Json<Map<String, Value>>,
+) -> Result<Json<Value>, Problem> {
+    scopes::require(&user, scopes::SETTINGS_WRITE)?;
+    for _ in 0..TRIES {
+        let loaded = user.settings().await?;
+        let mut document = loaded.settings.exposed();
+        merge(&mut document, &Value::Object(change.clone()));
+        let Value::Object(document) = document else {
+            return Err(Problem::unprocessable("settings are one JSON object"));
+        };
+        let settings = Settings::split(document);
+        match user.store_settings(&settings, Some(loaded.version)).await {
+            Err(StoreError::Conflict) => {}
+            Err(error) => return Err(error.into()),
+            Ok(_) => return Ok(Json(settings.masked(MASK))),
+        }
+    }
+    Err(StoreError::Conflict.into())
+}
+
+/// A merge patch (RFC 7396 section 2), except that a mask changes nothing.
+fn merge(target: &mut Value, change: &Value) {
+    let Value::Object(change) = change else {
+        if change.as_str() != Some(MASK) {
+            *target = change.clone();
+        }
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    let Some(target) = target.as_object_mut() else { return };
+    for (name, value) in change {
+        if value.is_null() {
+            target.remove(name);
+        } else if value.as_str() != Some(MASK) || target.contains_key(name) {
+            merge(target.entry(name).or_insert(Value::Null), value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_patch_changes_what_it_names_and_a_mask_changes_nothing() {
+        let mut document = json!({"a": "b", "c": {"d": "e", "f": "g"}, "key": "hush"});
+        merge(&mut document, &json!({"a": "z", "c": {"f": null}, "key": MASK, "new": MASK}));
+        assert_eq!(document, json!({"a": "z", "c": {"d": "e"}, "key": "hush"}));
+        merge(&mut document, &json!({"c": ["list"], "a": {"deep": {"er": 1, "x": null}}}));
+        assert_eq!(document, json!({"a": {"deep": {"er": 1}}, "c": ["list"], "key": "hush"}));
+    }
+}

@@ -1,0 +1,384 @@
+//! The API for users' own things: by key, by sandbox, by service.
+
+use http::StatusCode;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use vestibule::{
+    context::AuthMethod,
+    identity::{Identity, UserId},
+    provider::{ProviderError, ProviderHandler},
+    store::{NewApiKey, Scope},
+};
+use vestibule_tests::{
+    Caller, Reply, TestApp,
+    database::{member, user, user_id},
+    run::{note_secret, text},
+};
+
+const SERVICE: &str = "the key of the automation service";
+
+async fn app(strategy: &str) -> TestApp {
+    TestApp::start(strategy, &format!("server.service_key = '{SERVICE}'")).await
+}
+
+/// A key of a user's, and whoever shows it.
+async fn by_key(app: &TestApp, scope: &Scope) -> Caller {
+    let new = NewApiKey { name: "test".to_owned(), ..NewApiKey::default() };
+    let key = app.host.store().api_keys(scope).create(&new).await.unwrap().text;
+    note_secret(&key);
+    app.anonymous().with_key(&key)
+}
+
+/// A sandbox of a user's, and its session key.
+async fn sandbox(app: &TestApp, scope: &Scope, id: &str) -> SecretString {
+    let key = app.host.store().sandboxes(scope).register(id).await.unwrap();
+    note_secret(&key);
+    key
+}
+
+fn with_session(caller: Caller, key: &SecretString) -> Caller {
+    caller.with("x-session-api-key", text(key))
+}
+
+fn detail(reply: &Reply) -> (u16, String) {
+    (reply.status.as_u16(), reply.json()["detail"].as_str().unwrap_or_default().to_owned())
+}
+
+const SETTINGS: &str = r#"{
+    "llm_model": "openai/gpt-4o", "llm_api_key": "plaintext-canary llm", "llm_base_url": "https://llm.example",
+    "llm_profiles": {"active": "fast", "profiles": {"fast": {"model": "small", "api_key": "plaintext-canary fast"}}},
+    "mcp_config": {"sse_servers": [{"url": "https://mcp.example/sse", "api_key": "plaintext-canary mcp"}]}
+}"#;
+
+fn settings() -> Value {
+    serde_json::from_str(SETTINGS).unwrap()
+}
+
+#[tokio::test]
+async fn secrets_are_exposed_to_a_running_sandbox_of_the_same_user_and_to_nobody_else() {
+    let app = app("named").await;
+    let (ada, bob) = (user(app.host.store(), "ada").await, user(app.host.store(), "bob").await);
+    let caller = by_key(&app, &ada).await;
+    assert_eq!(caller.send_json("PATCH", "/api/v1/settings", settings()).await.status, 200);
+    let exposed = "/api/v1/users/me?expose_secrets=true";
+
+    let reply = app.anonymous().get(exposed).await;
+    assert_eq!(detail(&reply), (401, "not authenticated".to_owned()));
+    let reply = caller.get(exposed).await;
+    assert_eq!(detail(&reply), (401, "X-Session-API-Key header is required".to_owned()));
+    let reply = caller.clone().with("x-session-api-key", "unknown").get(exposed).await;
+    assert_eq!(detail(&reply), (401, "Invalid session API key".to_owned()));
+    let his = sandbox(&app, &bob, "his").await;
+    let reply = with_session(caller.clone(), &his).get(exposed).await;
+    assert_eq!(
+        detail(&reply),
+        (403, "Session API key does not belong to the authenticated user".to_owned())
+    );
+    let hers = sandbox(&app, &ada, "hers").await;
+    // A session key alone is nobody.
+    let reply = with_session(app.anonymous(), &hers).get(exposed).await;
+    assert_eq!(detail(&reply), (401, "not authenticated".to_owned()));
+    let reply = with_session(caller.clone(), &hers).get(exposed).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.body);
+    let me = reply.json();
+    assert_eq!(me["id"], "ada");
+    for name in ["llm_model", "llm_api_key", "llm_base_url", "llm_profiles", "mcp_config"] {
+        assert_eq!(me[name], settings()[name], "{name}");
+    }
+    assert_eq!(reply.header("cache-control"), "no-store");
+
+    app.host.store().sandboxes(&ada).pause("hers").await.unwrap();
+    let reply = with_session(caller.clone(), &hers).get(exposed).await;
+    assert_eq!(detail(&reply), (401, "Sandbox is not running".to_owned()));
+    // Without exposure the session key is not looked at, and nothing secret is shown.
+    let reply = with_session(caller, &hers).get("/api/v1/users/me").await;
+    assert_eq!(reply.status, StatusCode::OK);
+    assert!(!reply.body.contains("canary"), "{}", reply.body);
+    assert_eq!(reply.json()["llm_api_key"], "**********");
+    assert_eq!(
+        reply.json()["mcp_config"],
+        json!({"sse_servers": [{"url": "https://mcp.example/sse", "api_key": "**********"}]})
+    );
+}
+
+#[tokio::test]
+async fn a_sandbox_reads_its_owner_s_secrets_byte_for_byte() {
+    let app = app("named").await;
+    let ada = user(app.host.store(), "ada").await;
+    let caller = by_key(&app, &ada).await;
+    for (name, value) in
+        [("PLAIN", "plaintext-canary ümläut\n"), ("JSON", "{\"a\": 1}"), ("EMPTY", "")]
+    {
+        let secret = json!({"name": name, "value": value, "description": "what for"});
+        let reply = caller.send_json("POST", "/api/v1/secrets", secret).await;
+        assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.body);
+    }
+    let tokens = json!({"provider_tokens": {
+        "github": {"token": "plaintext-canary github", "host": "git.example"},
+        "gitlab": {"token": "plaintext-canary gitlab"},
+    }});
+    assert_eq!(caller.send_json("POST", "/api/v1/secrets/git-providers", tokens).await.status, 200);
+
+    let one = with_session(app.anonymous(), &sandbox(&app, &ada, "one").await);
+    sandbox(&app, &ada, "two").await;
+    let reply = one.get("/api/v1/sandboxes/one/settings/secrets").await;
+    assert!(!reply.body.contains("canary"), "{}", reply.body);
+    let names: Vec<_> =
+        reply.json()["secrets"].as_array().unwrap().iter().map(|s| s["name"].clone()).collect();
+    assert_eq!(names, ["EMPTY", "JSON", "PLAIN", "github_token", "gitlab_token"]);
+    for (name, value) in [
+        ("PLAIN", "plaintext-canary ümläut\n"),
+        ("JSON", "{\"a\": 1}"),
+        ("EMPTY", ""),
+        ("github_token", "plaintext-canary github"),
+    ] {
+        let reply = one.get(&format!("/api/v1/sandboxes/one/settings/secrets/{name}")).await;
+        assert_eq!((reply.status.as_u16(), reply.body.as_str()), (200, value), "{name}");
+        assert_eq!(reply.header("content-type"), "text/plain; charset=utf-8");
+    }
+    for (path, expected) in [
+        ("/api/v1/sandboxes/one/settings/secrets/NONE", (404, "Secret not found")),
+        ("/api/v1/sandboxes/one/settings/secrets/forgejo_token", (404, "Secret not found")),
+        ("/api/v1/sandboxes/one/settings/secrets/%00", (404, "Secret not found")),
+        ("/api/v1/sandboxes/two/settings/secrets", (403, "Session API key does not match sandbox")),
+    ] {
+        let reply = one.get(path).await;
+        assert_eq!(detail(&reply), (expected.0, expected.1.to_owned()), "{path}");
+    }
+    let reply = app.anonymous().get("/api/v1/sandboxes/one/settings/secrets").await;
+    assert_eq!(detail(&reply), (401, "X-Session-API-Key header is required".to_owned()));
+
+    // One provider's new host changes neither its token nor another provider.
+    let host = json!({"provider_tokens": {"github": {"token": "", "host": "new.example"}}});
+    assert_eq!(caller.send_json("POST", "/api/v1/secrets/git-providers", host).await.status, 200);
+    let context = app.host.user_context_for(&ada.user).await.unwrap();
+    let github =
+        ProviderHandler::new(context.token_provider()).for_provider("github").await.unwrap();
+    assert_eq!(
+        (text(&github.token), github.host.as_str()),
+        ("plaintext-canary github", "new.example")
+    );
+    assert_eq!(caller.send("DELETE", "/api/v1/secrets/git-providers").await.status, 200);
+    let error = ProviderHandler::new(context.token_provider()).for_provider("github").await;
+    assert!(matches!(error, Err(ProviderError::Token(_))), "{error:?}");
+    let unknown = json!({"provider_tokens": {"sourcehut": {"token": "x"}}});
+    let reply = caller.send_json("POST", "/api/v1/secrets/git-providers", unknown).await;
+    assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
+async fn secrets_are_listed_by_name_changed_in_part_and_deleted() {
+    let app = app("named").await;
+    let caller = by_key(&app, &user(app.host.store(), "ada").await).await;
+    for name in ["A", "B", "C"] {
+        let secret = json!({"name": name, "value": "plaintext-canary x", "description": "first"});
+        caller.send_json("POST", "/api/v1/secrets", secret).await;
+    }
+    let page = caller.get("/api/v1/secrets/search?limit=2").await.json();
+    assert_eq!(page["items"][1]["name"], "B");
+    assert_eq!(page["next_page_id"], "B");
+    let page = caller.get("/api/v1/secrets/search?limit=2&page_id=B").await;
+    assert_eq!(page.json()["items"][0]["name"], "C");
+    assert!(!page.body.contains("canary"));
+    let reply = caller.send_json("PUT", "/api/v1/secrets/A", json!({"value": "new"})).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.body);
+    let reply = caller.send_json("PUT", "/api/v1/secrets/B", json!({"name": "A"})).await;
+    assert_eq!(reply.status, StatusCode::CONFLICT);
+    let page = caller.get("/api/v1/secrets/search?name__contains=A").await.json();
+    assert_eq!(page["items"], json!([{"name": "A", "description": "first"}]));
+    assert_eq!(caller.send("DELETE", "/api/v1/secrets/A").await.status, StatusCode::OK);
+    assert_eq!(caller.send("DELETE", "/api/v1/secrets/A").await.status, StatusCode::NOT_FOUND);
+    for name in ["../up", "a/b", "q?z", "1A", ""] {
+        let secret = json!({"name": name, "value": "x"});
+        let reply = caller.send_json("POST", "/api/v1/secrets", secret).await;
+        assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn settings_are_patched_and_never_shown() {
+    let app = app("named").await;
+    let caller = by_key(&app, &user(app.host.store(), "ada").await).await;
+    let other = by_key(&app, &user(app.host.store(), "bob").await).await;
+    caller.send_json("PATCH", "/api/v1/settings", settings()).await;
+    let change = json!({"llm_model": "new", "llm_base_url": null, "llm_api_key": "**********"});
+    let reply = caller.send_json("PATCH", "/api/v1/settings", change).await;
+    assert!(!reply.body.contains("canary"), "{}", reply.body);
+    assert_eq!(
+        (&reply.json()["llm_model"], reply.json().get("llm_base_url")),
+        (&json!("new"), None)
+    );
+    let ada = app.host.user_context_for(&user_id("ada")).await.unwrap();
+    let kept = ada.settings().await.unwrap().settings.exposed();
+    assert_eq!(kept["llm_api_key"], "plaintext-canary llm");
+    assert_eq!(other.get("/api/v1/settings").await.json(), json!({}));
+    let reply = caller.send_json("PATCH", "/api/v1/settings", json!([])).await;
+    assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
+async fn users_manage_their_keys_and_keys_do_not() {
+    let app = app("named").await;
+    let ada = app.anonymous().with("x-user", "ada");
+    let reply = ada.send_json("POST", "/api/keys", json!({"name": "nightly"})).await;
+    assert_eq!(reply.status, StatusCode::CREATED, "{}", reply.body);
+    let key = SecretString::from(reply.json()["key"].as_str().unwrap());
+    note_secret(&key);
+    let by_key = app.anonymous().with_key(&key);
+    let current = by_key.get("/api/keys/current").await.json();
+    assert_eq!((&current["user_id"], &current["auth_type"]), (&json!("ada"), &json!("bearer")));
+    assert_eq!(ada.get("/api/keys/current").await.status, StatusCode::BAD_REQUEST);
+    let listed = ada.get("/api/keys").await;
+    assert!(!listed.body.contains(text(&key)), "{}", listed.body);
+    for reply in [
+        by_key.send_json("POST", "/api/keys", json!({"name": "child"})).await,
+        by_key.get("/api/keys").await,
+    ] {
+        assert_eq!(detail(&reply), (403, "API keys cannot manage API keys".to_owned()));
+    }
+    for (body, status) in [
+        (json!({"name": "__SYSTEM__:x"}), 422),
+        (json!({"name": "x", "expires_at": 1}), 422),
+        (json!({"name": "x", "org_id": "strangers"}), 403),
+    ] {
+        let reply = ada.send_json("POST", "/api/keys", body.clone()).await;
+        assert_eq!(reply.status.as_u16(), status, "{body}: {}", reply.body);
+    }
+    let id = listed.json()[0]["id"].as_str().unwrap().to_owned();
+    let bob = app.anonymous().with("x-user", "bob");
+    assert_eq!(bob.send("DELETE", &format!("/api/keys/{id}")).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(ada.send("DELETE", &format!("/api/keys/{id}")).await.status, StatusCode::OK);
+    assert_eq!(by_key.get("/api/v1/users/me").await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_narrow_key_does_what_it_is_for() {
+    let app = app("named").await;
+    let ada = user(app.host.store(), "ada").await;
+    let scopes = vec!["secrets:read".to_owned()];
+    let new = NewApiKey { name: "narrow".to_owned(), scopes, ..NewApiKey::default() };
+    let key = app.host.store().api_keys(&ada).create(&new).await.unwrap().text;
+    let caller = app.anonymous().with_key(&key);
+    assert_eq!(caller.get("/api/v1/secrets/search").await.status, StatusCode::OK);
+    let reply = caller.get("/api/v1/users/me").await;
+    assert_eq!(detail(&reply), (403, "the API key lacks the scope `settings:read`".to_owned()));
+    assert!(reply.header("www-authenticate").contains("insufficient_scope"));
+    let secret = json!({"name": "A", "value": "x"});
+    assert_eq!(caller.send_json("POST", "/api/v1/secrets", secret).await.status, 403);
+}
+
+#[tokio::test]
+async fn a_presented_key_decides_and_a_disabled_user_s_is_refused_at_once() {
+    let app = app("named").await;
+    let ada = user(app.host.store(), "ada").await;
+    let caller = by_key(&app, &ada).await;
+    // A bad key is not passed over for what else the request has.
+    let bad = app.anonymous().with("authorization", "Bearer sk-oh-bad").with("x-user", "ada");
+    assert_eq!(bad.get("/api/v1/users/me").await.status, StatusCode::UNAUTHORIZED);
+    let both = caller.clone().with("x-user", "bob");
+    assert_eq!(both.get("/api/v1/users/me").await.json()["id"], "ada");
+    app.host.store().set_user_disabled(&ada.user, true).await.unwrap();
+    assert_eq!(caller.get("/api/v1/users/me").await.status, StatusCode::UNAUTHORIZED);
+    let by_header = app.anonymous().with("x-user", "ada");
+    assert_eq!(by_header.get("/api/v1/users/me").await.status, StatusCode::UNAUTHORIZED);
+    assert!(app.host.user_context_for(&ada.user).await.is_err());
+}
+
+#[tokio::test]
+async fn a_strategy_cannot_give_a_key_to_another_user() {
+    let app = app("named").await;
+    let ada = user(app.host.store(), "ada").await;
+    let new = NewApiKey { name: "impersonate".to_owned(), ..NewApiKey::default() };
+    let key = app.host.store().api_keys(&ada).create(&new).await.unwrap().text;
+    let caller = app.anonymous().with_key(&key).with("x-user", "bob");
+    assert_eq!(caller.get("/api/v1/users/me").await.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn services_get_the_same_system_key_each_time_and_sandboxes() {
+    let app = app("named").await;
+    let scope = member(app.host.store(), "ada", "engines").await;
+    let service = app.anonymous().with("x-service-api-key", SERVICE);
+    let path = "/api/service/users/ada/orgs/engines/api-keys";
+    let named = json!({"name": "automation"});
+    let first = service.send_json("POST", path, named.clone()).await.json();
+    let again = service.send_json("POST", path, named.clone()).await.json();
+    assert_eq!(first, again);
+    assert_eq!((&first["user_id"], &first["org_id"]), (&json!("ada"), &json!("engines")));
+    let key = SecretString::from(first["key"].as_str().unwrap());
+    note_secret(&key);
+    let by_key = app.anonymous().with_key(&key);
+    assert_eq!(by_key.get("/api/v1/users/me").await.json()["org_id"], "engines");
+
+    for (caller, path, body, status) in [
+        (&app.anonymous(), path, &named, 401),
+        (&app.anonymous().with("x-service-api-key", "wrong"), path, &named, 401),
+        (&service, "/api/service/users/nobody/orgs/engines/api-keys", &named, 404),
+        (&service, "/api/service/users/ada/orgs/strangers/api-keys", &named, 403),
+        (&service, path, &json!({"name": " "}), 422),
+        (&service, path, &json!({"name": "__SYSTEM__:x"}), 422),
+    ] {
+        let reply = caller.send_json("POST", path, body.clone()).await;
+        assert_eq!(reply.status.as_u16(), status, "{path}: {}", reply.body);
+    }
+    let reply = service.send("DELETE", &format!("{path}/automation")).await;
+    assert_eq!(reply.status, StatusCode::OK);
+    assert_eq!(by_key.get("/api/v1/users/me").await.status, StatusCode::UNAUTHORIZED);
+
+    let new = json!({"id": "s1", "user_id": "ada"});
+    let made = service.send_json("POST", "/api/service/sandboxes", new).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
+    let key = SecretString::from(made.json()["session_api_key"].as_str().unwrap());
+    note_secret(&key);
+    assert!(app.host.store().sandbox_by_key(text(&key)).await.unwrap().is_some());
+    let paused = service.send("POST", "/api/service/sandboxes/s1/pause").await;
+    assert_eq!(paused.json()["status"], "PAUSED");
+    let resumed = service.send("POST", "/api/service/sandboxes/s1/resume").await.json();
+    assert_ne!(resumed["session_api_key"], made.json()["session_api_key"]);
+    assert_eq!(service.send("DELETE", "/api/service/sandboxes/s1").await.status, StatusCode::OK);
+    assert_eq!(service.send("DELETE", "/api/service/sandboxes/s1").await.status, 404);
+    assert!(app.host.store().sandboxes(&scope).list().await.unwrap().is_empty());
+
+    let without = TestApp::start("none", "").await;
+    let reply = without.anonymous().send_json("POST", path, named).await;
+    assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
+    let health = without.anonymous().get("/api/service/health").await.json();
+    assert_eq!(health["service_auth_configured"], false);
+}
+
+#[tokio::test]
+async fn the_local_owner_of_the_none_strategy_has_all_of_it_too() {
+    let app = app("none").await;
+    let owner = Scope::local_owner();
+    let caller = by_key(&app, &owner).await;
+    caller.send_json("PATCH", "/api/v1/settings", settings()).await;
+    let session = sandbox(&app, &owner, "s1").await;
+    let reply =
+        with_session(caller.clone(), &session).get("/api/v1/users/me?expose_secrets=true").await;
+    assert_eq!(reply.json()["llm_api_key"], "plaintext-canary llm");
+    caller
+        .send_json("POST", "/api/v1/secrets", json!({"name": "A", "value": "plaintext-canary a"}))
+        .await;
+    let reply = with_session(app.anonymous(), &session)
+        .get("/api/v1/sandboxes/s1/settings/secrets/A")
+        .await;
+    assert_eq!(reply.body, "plaintext-canary a");
+    let context = app.host.user_context_for(&UserId::local_owner()).await.unwrap();
+    assert_eq!(context.auth_method(), &AuthMethod::Restored);
+    assert_eq!(context.identity().user_id, None);
+    assert_eq!(context.conversations().dir("c1").unwrap().to_str(), Some("sessions/c1"));
+}
+
+#[tokio::test]
+async fn work_without_a_request_needs_a_user_who_has_been_here() {
+    let app = app("named").await;
+    assert!(app.host.user_context_for(&user_id("nobody")).await.is_err());
+    let identity = Identity {
+        user_id: Some(user_id("ada")),
+        email: Some("ada@example.com".to_owned()),
+        ..Identity::default()
+    };
+    app.host.store().establish_user(&identity).await.unwrap();
+    let context = app.host.user_context_for(&user_id("ada")).await.unwrap();
+    assert_eq!(context.identity(), &identity);
+}
