@@ -23,7 +23,7 @@ use url::Url;
 
 pub(crate) use self::source::did_you_mean;
 pub use self::{
-    data::{Encryption, Secrets, Sessions},
+    data::{Encryption, RateLimits, Secrets, Sessions},
     source::{Environment, Source},
     values::DatabaseUrl,
 };
@@ -61,6 +61,8 @@ pub struct Config {
     pub sessions: Sessions,
     /// `[secrets]`
     pub secrets: Secrets,
+    /// `[rate_limits]`
+    pub rate_limits: RateLimits,
     /// `[plugins]`
     pub plugins: Plugins,
     /// `[auth]`
@@ -280,6 +282,17 @@ impl Config {
         };
         section.finish(mistakes);
 
+        let mut section = root.section("rate_limits", mistakes);
+        let usual = RateLimits::default();
+        let mut rate = |name, usual| section.take(name, mistakes).unwrap_or(usual);
+        let rate_limits = RateLimits {
+            user_second: rate("user_second", usual.user_second),
+            user_minute: rate("user_minute", usual.user_minute),
+            address_minute: rate("address_minute", usual.address_minute),
+            refused_minute: rate("refused_minute", usual.refused_minute),
+        };
+        section.finish(mistakes);
+
         let mut section = root.section("plugins", mistakes);
         let plugins = Plugins {
             dir: section.take("dir", mistakes).unwrap_or_else(|| PathBuf::from("plugins")),
@@ -307,6 +320,7 @@ impl Config {
             encryption,
             sessions,
             secrets,
+            rate_limits,
             plugins,
             auth,
             source: source.clone(),

@@ -4,7 +4,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -13,6 +13,8 @@ use crate::{
     clock::Clock,
     config::Config,
     engine::{Engine, EngineError, EngineOptions, LoadError, Registry, Strategy},
+    limit::{Limited, Limiter, Who},
+    sandbox::SandboxRuntime,
     store::{Store, StoreError},
 };
 
@@ -60,6 +62,8 @@ struct Shared {
     engine: Engine,
     registry: Registry,
     store: Store,
+    limiter: Limiter,
+    sandboxes: OnceLock<Arc<dyn SandboxRuntime>>,
     draining: AtomicBool,
 }
 
@@ -71,8 +75,18 @@ impl Host {
         let strategy = load(&engine, &config, clock.clone(), &path).await?;
         let store = Store::open(&config, clock.clone()).await?;
         let registry = Registry::new(strategy);
-        let draining = AtomicBool::new(false);
-        Ok(Self { shared: Arc::new(Shared { config, clock, engine, registry, store, draining }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                config,
+                clock,
+                engine,
+                registry,
+                store,
+                limiter: Limiter::default(),
+                sandboxes: OnceLock::new(),
+                draining: AtomicBool::new(false),
+            }),
+        })
     }
 
     /// Everything that `start` does short of opening the database; for `check`.
@@ -105,6 +119,21 @@ impl Host {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.shared.store
+    }
+
+    /// Has sandboxes of the client's own calls run by this; the first one stays.
+    pub fn run_sandboxes(&self, runtime: Arc<dyn SandboxRuntime>) {
+        let _ = self.shared.sandboxes.set(runtime);
+    }
+
+    pub(crate) fn sandbox_runtime(&self) -> Option<Arc<dyn SandboxRuntime>> {
+        self.shared.sandboxes.get().cloned()
+    }
+
+    /// Counts one request of somebody's.
+    pub(crate) fn count(&self, who: &Who) -> Result<(), Limited> {
+        let Shared { config, clock, limiter, .. } = &*self.shared;
+        limiter.count(who, &config.rate_limits, clock.now())
     }
 
     /// Says that no further request should come: `/readyz` answers 503.

@@ -4,6 +4,7 @@
 //! [`identity::Request`](crate::identity::Request), the engine answers, and only
 //! `http/error.rs` turns what went wrong into a status.
 
+mod body;
 mod credential;
 mod edge;
 mod error;
@@ -13,6 +14,7 @@ mod keys;
 mod layer;
 mod me;
 mod sandbox_secrets;
+mod sandboxes;
 mod scopes;
 mod secrets;
 mod serve;
@@ -50,6 +52,11 @@ pub fn router(host: Host) -> Router {
             post(secrets::store_tokens).delete(secrets::remove_tokens),
         )
         .route("/api/v1/secrets/{name}", put(secrets::update).delete(secrets::remove))
+        .route("/api/v1/sandboxes", get(sandboxes::list).post(sandboxes::start))
+        .route("/api/v1/sandboxes/search", get(sandboxes::search))
+        .route("/api/v1/sandboxes/{id}", delete(sandboxes::remove))
+        .route("/api/v1/sandboxes/{id}/pause", post(sandboxes::pause))
+        .route("/api/v1/sandboxes/{id}/resume", post(sandboxes::resume))
         .route("/api/keys", get(keys::list).post(keys::create))
         .route("/api/keys/current", get(keys::current))
         .route("/api/keys/{id}", delete(keys::revoke))

@@ -382,3 +382,40 @@ async fn work_without_a_request_needs_a_user_who_has_been_here() {
     let context = app.host.user_context_for(&user_id("ada")).await.unwrap();
     assert_eq!(context.identity(), &identity);
 }
+
+#[tokio::test]
+async fn too_many_requests_of_one_user_are_refused_and_others_are_answered() {
+    let app = TestApp::start("named", "rate_limits.user_second = 10").await;
+    let ada = by_key(&app, &user(app.host.store(), "ada").await).await;
+    let bob = by_key(&app, &user(app.host.store(), "bob").await).await;
+    for _ in 0..10 {
+        assert_eq!(ada.get("/api/v1/users/me").await.status, StatusCode::OK);
+    }
+    let reply = ada.get("/api/v1/users/me").await;
+    assert_eq!(reply.status, StatusCode::TOO_MANY_REQUESTS, "{}", reply.body);
+    for (name, value) in [
+        ("x-ratelimit-limit", "10"),
+        ("x-ratelimit-remaining", "0"),
+        ("x-ratelimit-reset", "1"),
+        ("retry-after", "1"),
+    ] {
+        assert_eq!(reply.header(name), value, "{name}");
+    }
+    assert_eq!(bob.get("/api/v1/users/me").await.status, StatusCode::OK);
+    app.clock.advance(1);
+    assert_eq!(ada.get("/api/v1/users/me").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_body_that_cannot_be_read_is_told_as_a_problem_that_quotes_nothing() {
+    let app = app("named").await;
+    let caller = by_key(&app, &user(app.host.store(), "ada").await).await;
+    let bad = json!({"name": "A", "value": {"plaintext-canary": 1}});
+    let reply = caller.send_json("POST", "/api/v1/secrets", bad).await;
+    assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(reply.header("content-type"), "application/problem+json");
+    assert!(!reply.body.contains("canary"), "{}", reply.body);
+    let reply = caller.send("POST", "/api/v1/secrets").await;
+    assert_eq!(reply.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    assert_eq!(reply.header("content-type"), "application/problem+json");
+}

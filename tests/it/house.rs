@@ -14,13 +14,15 @@ use vestibule_tests::workspace;
 const GROUND: [&str; 6] = ["clock", "config", "hex", "identity", "secret", "text"];
 
 /// Each room of the host, and the rooms above the ground that it may use.
-const ROOMS: [(&str, &[&str]); 11] = [
+const ROOMS: [(&str, &[&str]); 13] = [
     ("main", &["cli"]),
     ("cli", &["http", "engine", "store", "host"]),
-    ("http", &["context", "host", "engine", "store"]),
+    ("http", &["context", "host", "engine", "limit", "sandbox", "store"]),
     ("provider", &["context", "engine"]),
     ("context", &["host", "engine", "store"]),
-    ("host", &["engine", "store"]),
+    ("host", &["engine", "limit", "sandbox", "store"]),
+    ("sandbox", &[]),
+    ("limit", &[]),
     ("engine", &["capability", "bindings"]),
     ("capability", &["bindings", "store"]),
     ("bindings", &["capability"]),

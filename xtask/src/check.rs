@@ -7,7 +7,6 @@ use std::{
     time::Instant,
 };
 
-use anyhow::bail;
 use clap::Args;
 
 use crate::{
@@ -55,20 +54,6 @@ fn test(root: &Root, arguments: &[String]) -> anyhow::Result<()> {
         leaks::search(&run, cluster.folder())?;
     }
     Ok(())
-}
-
-/// Runs an end-to-end test against real servers and clients.
-#[derive(Args, Debug)]
-pub(crate) struct EndToEnd {
-    /// The test.
-    name: String,
-}
-
-impl EndToEnd {
-    /// There is no end-to-end test yet: none of what exists has another party.
-    pub(crate) fn run(&self) -> anyhow::Result<()> {
-        bail!("no end-to-end test is named {:?}; there are none yet", self.name)
-    }
 }
 
 /// Runs every check in order, the cheap ones first.

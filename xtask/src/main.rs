@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod e2e;
 mod guests;
 mod leaks;
 mod postgres;
@@ -25,6 +26,7 @@ const EXAMPLES: &str = "Examples:
   cargo xtask run                     a server on http://127.0.0.1:3000, nothing else needed
   cargo xtask test                    every test
   cargo xtask test -- house           the tests with `house` in their name
+  cargo xtask e2e openhands-client    the real client, from PyPI
   cargo xtask plugins none            one component, into target/plugins";
 
 #[derive(Debug, Subcommand)]
@@ -36,7 +38,7 @@ enum Command {
     /// Builds the components and runs every test.
     Test(check::Test),
     /// Runs an end-to-end test against real servers and clients.
-    E2e(check::EndToEnd),
+    E2e(e2e::EndToEnd),
     /// Runs the benches and prints their figures.
     Bench(bench::Bench),
     /// Runs what a change must pass: formatting, components, lints, docs, tests, dependencies.
@@ -49,7 +51,7 @@ fn main() -> anyhow::Result<()> {
         Command::Run(run) => run.run(&root),
         Command::Plugins(selection) => guests::build(&root, &selection).map(drop),
         Command::Test(test) => test.run(&root),
-        Command::E2e(test) => test.run(),
+        Command::E2e(test) => test.run(&root),
         Command::Bench(bench) => bench.run(&root),
         Command::Ci => check::ci(&root),
     }

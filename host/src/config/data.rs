@@ -1,4 +1,5 @@
-//! What is said of the data at rest: what seals it, and what bounds it.
+//! What is said of the data at rest, what seals it and what bounds it, and how
+//! often it may be asked for.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -43,5 +44,25 @@ pub struct Secrets {
 impl Default for Secrets {
     fn default() -> Self {
         Self { max_count: 100, max_bytes: 64 << 10 }
+    }
+}
+
+/// `[rate_limits]`: how many requests are answered; 0 is no limit.
+#[derive(Clone, Copy, Debug)]
+pub struct RateLimits {
+    /// Of one user, in a second.
+    pub user_second: u32,
+    /// Of one user, in a minute.
+    pub user_minute: u32,
+    /// From one address, in a minute. No limit unless it is set: behind a proxy,
+    /// everybody has the proxy's address.
+    pub address_minute: u32,
+    /// From one address with a bad credential, in a minute.
+    pub refused_minute: u32,
+}
+
+impl Default for RateLimits {
+    fn default() -> Self {
+        Self { user_second: 10, user_minute: 100, address_minute: 0, refused_minute: 30 }
     }
 }

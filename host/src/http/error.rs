@@ -19,6 +19,8 @@ use crate::{
     context::TokenError,
     engine::CallError,
     identity::{PROVIDERS, Refusal, RequestId, TokenRefusal},
+    limit::Limited,
+    sandbox::RuntimeError,
     store::StoreError,
     text,
 };
@@ -36,6 +38,8 @@ pub struct Problem {
     reason: Option<String>,
     /// The challenge of a 401 (RFC 9110 section 11.6.1).
     challenge: Option<&'static str>,
+    /// The limit that a 429 is about.
+    limited: Option<Limited>,
 }
 
 /// Nothing was presented (RFC 6750 section 3.1: then no error code either).
@@ -47,12 +51,18 @@ const CHALLENGE_SCOPE: &str = r#"Bearer realm="vestibule", error="insufficient_s
 
 impl Problem {
     const fn new(status: StatusCode, detail: &'static str) -> Self {
-        Self { status, detail: Cow::Borrowed(detail), reason: None, challenge: None }
+        Self { status, detail: Cow::Borrowed(detail), reason: None, challenge: None, limited: None }
     }
 
     /// With a sentence that names what the caller gave.
     fn telling(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: Cow::Owned(detail.into()), reason: None, challenge: None }
+        Self {
+            status,
+            detail: Cow::Owned(detail.into()),
+            reason: None,
+            challenge: None,
+            limited: None,
+        }
     }
 
     /// A session key is missing or bad.
@@ -89,6 +99,34 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
     }
 
+    /// The body is not JSON, or does not say so.
+    pub(super) fn unsupported_media_type() -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json")
+    }
+
+    /// The body is longer than anything that is asked for here.
+    pub(super) fn too_large() -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large, or broke off")
+    }
+
+    /// Nobody here starts sandboxes.
+    pub(super) fn not_implemented(detail: &'static str) -> Self {
+        Self::new(StatusCode::NOT_IMPLEMENTED, detail)
+    }
+
+    /// What runs sandboxes failed.
+    pub(super) fn runtime_failed(error: &RuntimeError) -> Self {
+        Self::unavailable("the sandbox cannot be reached now, try again").because(error.to_string())
+    }
+
+    /// Too many requests; in so many seconds there is room again.
+    pub(super) fn too_many(limit: Limited) -> Self {
+        Self {
+            limited: Some(limit),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too many requests, try again later")
+        }
+    }
+
     /// A name is no Git provider's.
     pub(super) fn unknown_provider(name: &str) -> Self {
         let list = PROVIDERS.join(", ");
@@ -104,7 +142,7 @@ impl Problem {
         Self::broken().because("UserContext is extracted without the layer of Host::layer")
     }
 
-    fn because(mut self, reason: impl Into<String>) -> Self {
+    pub(super) fn because(mut self, reason: impl Into<String>) -> Self {
         self.reason = Some(reason.into());
         self
     }
@@ -171,6 +209,11 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
     }
 
+    /// Whether something was presented that is bad.
+    pub(super) fn is_bad_credential(&self) -> bool {
+        self.challenge == Some(CHALLENGE_INVALID)
+    }
+
     /// Writes the reason to the log: loud when the fault is ours.
     pub(super) fn log(&self, id: RequestId) {
         let status = self.status.as_u16();
@@ -202,6 +245,12 @@ impl Problem {
         );
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        if let Some(Limited { limit, reset }) = self.limited {
+            headers.insert("x-ratelimit-limit", limit.into());
+            headers.insert("x-ratelimit-remaining", const { HeaderValue::from_static("0") });
+            headers.insert("x-ratelimit-reset", reset.into());
+            headers.insert(header::RETRY_AFTER, reset.into());
         }
         if let Some(challenge) = self.challenge {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));

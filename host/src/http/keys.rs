@@ -7,7 +7,7 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Problem, error::Created, shown::shown};
+use super::{Problem, body::Document, error::Created, shown::shown};
 use crate::{
     context::{AuthMethod, UserContext},
     host::Host,
@@ -80,7 +80,7 @@ impl From<Option<String>> for Binding {
 pub(super) async fn create(
     State(host): State<Host>,
     user: UserContext,
-    Json(new): Json<New>,
+    Document(new): Document<New>,
 ) -> Result<Created<Value>, Problem> {
     refuse_keys(&user)?;
     let unbound = matches!(new.org_id, Binding::None);

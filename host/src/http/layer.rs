@@ -3,12 +3,13 @@
 use std::{
     convert::Infallible,
     mem,
+    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use axum::{
-    extract::{FromRequestParts as _, Request},
+    extract::{ConnectInfo, FromRequestParts as _, Request},
     response::{IntoResponse as _, Response},
 };
 use tower::{
@@ -17,7 +18,7 @@ use tower::{
 };
 
 use super::{Caller, Problem, edge::EdgeLayer, extract::Established};
-use crate::{host::Host, identity::RequestId};
+use crate::{host::Host, identity::RequestId, limit::Who};
 
 /// What [`Host::layer`] puts around a service.
 pub type HostLayer = Stack<AuthLayer, Stack<EdgeLayer, Identity>>;
@@ -89,8 +90,27 @@ where
 async fn establish(request: Request, host: &Host) -> Result<Request, Problem> {
     let (mut parts, body) = request.into_parts();
     let id = parts.extensions.get().copied().unwrap_or(RequestId::new(0));
-    let caller = Caller::from_request_parts(&mut parts, host).await?;
-    let context = caller.into_context(host, id).await?;
+    let address = parts
+        .extensions
+        .get::<ConnectInfo<SocketAddr>>()
+        .map(|ConnectInfo(address)| address.ip().to_canonical());
+    if let Some(address) = address {
+        host.count(&Who::Address(address)).map_err(Problem::too_many)?;
+    }
+    let established = async {
+        let caller = Caller::from_request_parts(&mut parts, host).await?;
+        caller.into_context(host, id).await
+    };
+    let context = established.await.map_err(|problem| match address {
+        // Who presents something good is answered whatever others present.
+        Some(address) if problem.is_bad_credential() => {
+            host.count(&Who::Refused(address)).map_or_else(Problem::too_many, |()| problem)
+        }
+        _ => problem,
+    })?;
+    if let Some(user) = &context {
+        host.count(&Who::User(user.user_id().clone())).map_err(Problem::too_many)?;
+    }
     parts.extensions.insert(Established(context));
     Ok(Request::from_parts(parts, body))
 }

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Problem, error::Created, scopes, shown::shown};
+use super::{Problem, body::Document, error::Created, scopes, shown::shown};
 use crate::{
     context::{UserContext, own},
     host::Host,
@@ -92,7 +92,7 @@ pub(super) struct New {
 /// Makes or overwrites one secret; a description that is not given stays.
 pub(super) async fn create(
     user: UserContext,
-    Json(new): Json<New>,
+    Document(new): Document<New>,
 ) -> Result<Created<Value>, Problem> {
     scopes::require(&user, scopes::SECRETS_WRITE)?;
     let secret = Secret { value: new.value, description: new.description };
@@ -115,7 +115,7 @@ pub(super) struct Change {
 pub(super) async fn update(
     user: UserContext,
     Path(name): Path<String>,
-    Json(change): Json<Change>,
+    Document(change): Document<Change>,
 ) -> Result<Json<Value>, Problem> {
     scopes::require(&user, scopes::SECRETS_WRITE)?;
     let new_name = change.name.as_deref();
@@ -154,7 +154,7 @@ pub(super) struct NewToken {
 /// token, the stored one gets another host.
 pub(super) async fn store_tokens(
     user: UserContext,
-    Json(tokens): Json<ProviderTokens>,
+    Document(tokens): Document<ProviderTokens>,
 ) -> Result<Json<Value>, Problem> {
     scopes::require(&user, scopes::SECRETS_WRITE)?;
     let unknown = |name: &&String| !PROVIDERS.contains(&name.as_str());

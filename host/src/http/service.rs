@@ -8,7 +8,7 @@ use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Problem, credential, error::Created, shown::shown};
+use super::{Problem, body::Document, credential, error::Created, shown::shown};
 use crate::{
     host::Host,
     identity::{OrgId, UserId},
@@ -44,7 +44,7 @@ pub(super) async fn system_key(
     State(host): State<Host>,
     Path((user, org)): Path<(String, String)>,
     headers: HeaderMap,
-    Json(named): Json<Named>,
+    Document(named): Document<Named>,
 ) -> Result<Json<Value>, Problem> {
     credential::service(&host, &headers)?;
     let scope = scope(&host, user, org).await?;
@@ -85,7 +85,7 @@ pub(super) struct NewSandbox {
 pub(super) async fn register(
     State(host): State<Host>,
     headers: HeaderMap,
-    Json(new): Json<NewSandbox>,
+    Document(new): Document<NewSandbox>,
 ) -> Result<Created<Value>, Problem> {
     credential::service(&host, &headers)?;
     let org = match new.org_id {

@@ -3,7 +3,7 @@
 use axum::Json;
 use serde_json::{Map, Value};
 
-use super::{Problem, me::MASK, scopes};
+use super::{Problem, body::Document, me::MASK, scopes};
 use crate::{
     context::UserContext,
     store::{Settings, StoreError},
@@ -23,7 +23,7 @@ pub(super) async fn get(user: UserContext) -> Result<Json<Value>, Problem> {
 /// leaves the secret behind it as it is.
 pub(super) async fn patch(
     user: UserContext,
-    Json(change): Json<Map<String, Value>>,
+    Document(change): Document<Map<String, Value>>,
 ) -> Result<Json<Value>, Problem> {
     scopes::require(&user, scopes::SETTINGS_WRITE)?;
     for _ in 0..TRIES {

@@ -1,0 +1,103 @@
+//! How often somebody may ask: per user, per address, and per address for what
+//! was refused.
+//!
+//! Fixed windows in memory, each replica for itself: a bound on harm, not a bill.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Mutex, PoisonError},
+};
+
+use crate::{config, identity::UserId};
+
+/// Counters that are kept at most; beyond that, those whose window is over go.
+const MAX_COUNTERS: usize = 100_000;
+
+/// Who is counted, and for what.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Who {
+    /// A user's requests.
+    User(UserId),
+    /// An address's requests.
+    Address(IpAddr),
+    /// An address's requests that presented something bad.
+    Refused(IpAddr),
+}
+
+#[derive(Clone, Copy)]
+struct Counter {
+    /// The window, counted from the epoch.
+    window: u64,
+    requests: u32,
+}
+
+/// A limit that was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limited {
+    /// Requests in one window.
+    pub(crate) limit: u32,
+    /// Seconds until the window ends.
+    pub(crate) reset: u64,
+}
+
+/// Counts requests.
+#[derive(Default)]
+pub(crate) struct Limiter {
+    counters: Mutex<HashMap<(Who, u64), Counter>>,
+}
+
+impl Limiter {
+    /// Counts one request, or says that there were too many.
+    pub(crate) fn count(
+        &self,
+        who: &Who,
+        limits: &config::RateLimits,
+        now: u64,
+    ) -> Result<(), Limited> {
+        let rules: &[(u64, u32)] = match who {
+            Who::User(_) => &[(1, limits.user_second), (60, limits.user_minute)],
+            Who::Address(_) => &[(60, limits.address_minute)],
+            Who::Refused(_) => &[(60, limits.refused_minute)],
+        };
+        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        if counters.len() >= MAX_COUNTERS {
+            counters.retain(|(_, seconds), counter| counter.window == now / seconds);
+        }
+        for &(seconds, limit) in rules.iter().filter(|(_, limit)| *limit > 0) {
+            let window = now / seconds;
+            let counter =
+                counters.entry((who.clone(), seconds)).or_insert(Counter { window, requests: 0 });
+            if counter.window != window {
+                *counter = Counter { window, requests: 0 };
+            }
+            if counter.requests >= limit {
+                return Err(Limited { limit, reset: seconds - now % seconds });
+            }
+            counter.requests += 1;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_that_is_full_is_empty_again_when_it_ends() {
+        let limits =
+            config::RateLimits { user_second: 2, user_minute: 5, ..config::RateLimits::default() };
+        let limiter = Limiter::default();
+        let who = |name: &str| Who::User(UserId::new(name).unwrap());
+        let allowed = |name, now| limiter.count(&who(name), &limits, now).is_ok();
+        assert!(allowed("ada", 600) && allowed("ada", 600));
+        let refused = limiter.count(&who("ada"), &limits, 600);
+        assert_eq!(refused, Err(Limited { limit: 2, reset: 1 }));
+        assert!(allowed("bob", 600));
+        assert!(allowed("ada", 601) && allowed("ada", 601) && allowed("ada", 602));
+        let refused = limiter.count(&who("ada"), &limits, 603);
+        assert_eq!(refused, Err(Limited { limit: 5, reset: 57 }));
+        assert!(allowed("ada", 660));
+    }
+}

@@ -1,0 +1,96 @@
+//! `cargo xtask e2e`: with real servers and clients.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, ensure};
+use clap::{Args, ValueEnum};
+
+use crate::{
+    guests,
+    process::{cargo_with, succeed},
+    root::Root,
+};
+
+/// The client as PyPI has it. A newer one pins a package that may not be there yet.
+const CLIENT: [&str; 2] = ["openhands-workspace==1.58.0", "openhands-sdk==1.58.0"];
+
+/// Runs an end-to-end test against real servers and clients.
+#[derive(Args, Debug)]
+pub(crate) struct EndToEnd {
+    /// The test.
+    name: Test,
+}
+
+/// What there is to run.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Test {
+    /// The unmodified OpenHands client from PyPI, in both of its modes.
+    OpenhandsClient,
+}
+
+impl EndToEnd {
+    /// Installs what the test needs, and runs it.
+    pub(crate) fn run(&self, root: &Root) -> anyhow::Result<()> {
+        match self.name {
+            Test::OpenhandsClient => openhands_client(root),
+        }
+    }
+}
+
+fn openhands_client(root: &Root) -> anyhow::Result<()> {
+    guests::build(root, &guests::Selection::of(&["none"]))?;
+    let server = "vestibule-e2e-server";
+    succeed(&mut cargo_with(root, &["build", "--package", "vestibule-tests", "--bin", server]))?;
+    let python = with_client(root)?;
+    succeed(
+        Command::new(python)
+            .arg(root.join("tests/e2e/openhands_client.py"))
+            .arg(root.join("target/debug").join(server)),
+    )
+}
+
+/// A Python that has the client, in a virtual environment below `target`.
+fn with_client(root: &Root) -> anyhow::Result<PathBuf> {
+    let folder = root.join("target/openhands-client");
+    let python = folder.join("bin/python");
+    let wanted = folder.join("installed");
+    let is_installed =
+        fs::read_to_string(&wanted).is_ok_and(|installed| installed == CLIENT.join(" "));
+    if !is_installed {
+        println!("installing {} (some 500 MB the first time)", CLIENT.join(" and "));
+        let _ = fs::remove_dir_all(&folder);
+        succeed(Command::new(new_python()?).args(["-m", "venv"]).arg(&folder))?;
+        succeed(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(CLIENT))?;
+        fs::write(&wanted, CLIENT.join(" ")).context("the virtual environment cannot be marked")?;
+    }
+    Ok(python)
+}
+
+/// The client needs Python 3.12 or newer.
+fn new_python() -> anyhow::Result<PathBuf> {
+    let mut candidates: Vec<PathBuf> =
+        ["python3.14", "python3.13", "python3.12", "python3"].map(PathBuf::from).into();
+    if let Some(home) = std::env::home_dir()
+        && let Ok(versions) = fs::read_dir(home.join(".pyenv/versions"))
+    {
+        let mut installed: Vec<PathBuf> =
+            versions.flatten().map(|version| version.path().join("bin/python3")).collect();
+        installed.sort();
+        candidates.extend(installed.into_iter().rev());
+    }
+    let check = "import sys; sys.exit(sys.version_info < (3, 12))";
+    let found = candidates.into_iter().find(|python| {
+        let asked = Command::new(python)
+            .args(["-c", check])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        asked.is_ok_and(|status| status.success())
+    });
+    ensure!(found.is_some(), "the client needs Python 3.12 or newer; install it");
+    found.context("Python")
+}
