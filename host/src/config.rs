@@ -230,9 +230,12 @@ impl Config {
             shutdown_timeout: section
                 .take("shutdown_timeout", mistakes)
                 .map_or(Duration::from_secs(10), |Span(duration)| duration),
-            service_key: section
-                .secret("service_key", "service_key_file", mistakes)
-                .or_else(|| source.environment.get("AUTOMATIONS_SERVICE_KEY").map(Into::into)),
+            service_key: section.shared_key(
+                "service_key",
+                "service_key_file",
+                "AUTOMATIONS_SERVICE_KEY",
+                mistakes,
+            ),
         };
         section.finish(mistakes);
         if server.public_url.as_ref().is_some_and(|url| !values::is_origin(url)) {

@@ -57,6 +57,9 @@ pub enum ContextError {
     /// The user is disabled.
     #[error("the user {0} is disabled")]
     Disabled(UserId),
+    /// The user has left the organisation.
+    #[error("the user {0} is no member of the organisation any more")]
+    NotMember(UserId),
     /// The strategy refuses.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -96,6 +99,9 @@ impl Host {
         let found = found.ok_or_else(|| ContextError::NoUser(user.clone()))?;
         if found.disabled_at.is_some() {
             return Err(ContextError::Disabled(user.clone()));
+        }
+        if found.role.is_none() {
+            return Err(ContextError::NotMember(user.clone()));
         }
         let strategy = self.registry().current();
         let request = RequestId::new(0);
@@ -155,6 +161,13 @@ impl UserContext {
     #[must_use]
     pub fn auth_method(&self) -> &AuthMethod {
         &self.method
+    }
+
+    /// The same user, acting for another organisation of theirs.
+    pub(crate) fn acting_for(mut self, scope: Scope, role: String) -> Self {
+        self.scope = scope;
+        self.role = Some(role);
+        self
     }
 
     /// The user's settings.

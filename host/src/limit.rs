@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     sync::{Mutex, PoisonError},
 };
 
@@ -23,6 +23,21 @@ pub(crate) enum Who {
     Address(IpAddr),
     /// An address's requests that presented something bad.
     Refused(IpAddr),
+}
+
+impl Who {
+    /// An IPv6 address stands for its /64: whoever has one has all of them.
+    fn network(&self) -> Self {
+        let network = |address: IpAddr| match address {
+            IpAddr::V4(_) => address,
+            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
+        };
+        match self {
+            Self::User(_) => self.clone(),
+            Self::Address(address) => Self::Address(network(*address)),
+            Self::Refused(address) => Self::Refused(network(*address)),
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -44,7 +59,13 @@ pub(crate) struct Limited {
 /// Counts requests.
 #[derive(Default)]
 pub(crate) struct Limiter {
-    counters: Mutex<HashMap<(Who, u64), Counter>>,
+    counters: Mutex<Counters>,
+}
+
+#[derive(Default)]
+struct Counters {
+    live: HashMap<(Who, u64), Counter>,
+    pruned_at: u64,
 }
 
 impl Limiter {
@@ -61,13 +82,20 @@ impl Limiter {
             Who::Refused(_) => &[(60, limits.refused_minute)],
         };
         let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        if counters.len() >= MAX_COUNTERS {
-            counters.retain(|(_, seconds), counter| counter.window == now / seconds);
+        let who = who.network();
+        if counters.live.len() >= MAX_COUNTERS && counters.pruned_at != now {
+            counters.pruned_at = now;
+            counters.live.retain(|(_, seconds), counter| counter.window == now / seconds);
         }
+        // Where so many come that they cannot be told apart, those who are known count.
+        let full = counters.live.len() >= MAX_COUNTERS;
         for &(seconds, limit) in rules.iter().filter(|(_, limit)| *limit > 0) {
             let window = now / seconds;
-            let counter =
-                counters.entry((who.clone(), seconds)).or_insert(Counter { window, requests: 0 });
+            let key = (who.clone(), seconds);
+            if full && !counters.live.contains_key(&key) {
+                continue;
+            }
+            let counter = counters.live.entry(key).or_insert(Counter { window, requests: 0 });
             if counter.window != window {
                 *counter = Counter { window, requests: 0 };
             }

@@ -419,3 +419,110 @@ async fn a_body_that_cannot_be_read_is_told_as_a_problem_that_quotes_nothing() {
     assert_eq!(reply.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
     assert_eq!(reply.header("content-type"), "application/problem+json");
 }
+
+#[tokio::test]
+async fn a_request_acts_for_the_organisation_that_it_names_or_not_at_all() {
+    let app = app("named").await;
+    let own = user(app.host.store(), "ada").await;
+    let bound = by_key(&app, &own).await;
+    let new = NewApiKey { name: "free".to_owned(), unbound: true, ..NewApiKey::default() };
+    let free = app.host.store().api_keys(&own).create(&new).await.unwrap().text;
+    let free = app.anonymous().with_key(&free);
+    member(app.host.store(), "ada", "engines").await;
+    let named = |caller: &Caller, org: &str| caller.clone().with("x-org-id", org);
+    let me = "/api/v1/users/me";
+    assert_eq!(named(&bound, "ada").get(me).await.json()["org_id"], "ada");
+    let reply = named(&bound, "engines").get(me).await;
+    assert_eq!(detail(&reply), (403, "API key is not authorized for this organization".to_owned()));
+    assert_eq!(named(&free, "engines").get(me).await.json()["org_id"], "engines");
+    assert_eq!(named(&free, "ada").get(me).await.json()["org_id"], "ada");
+    let reply = named(&free, "strangers").get(me).await;
+    assert_eq!(
+        detail(&reply),
+        (403, "User is not a member of the requested organization".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn whoever_has_left_an_organisation_reads_nothing_there() {
+    let app = app("named").await;
+    let shared = member(app.host.store(), "ada", "engines").await;
+    let key = sandbox(&app, &shared, "s1").await;
+    let ada = app.anonymous().with("x-user", "ada");
+    assert_eq!(ada.get("/api/v1/secrets/search").await.status, StatusCode::OK);
+    app.host.store().remove_member(&shared).await.unwrap();
+    assert_eq!(ada.get("/api/v1/secrets/search").await.status, StatusCode::FORBIDDEN);
+    assert!(app.host.user_context_for(&shared.user).await.is_err());
+    let reply =
+        with_session(app.anonymous(), &key).get("/api/v1/sandboxes/s1/settings/secrets").await;
+    assert_eq!(reply.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn another_site_cannot_write_in_the_name_of_whoever_looks_at_it() {
+    let app = app("none").await;
+    let secret = json!({"name": "A", "value": "x"});
+    for (name, value) in [
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+        ("origin", "https://evil.example"),
+        ("origin", "null"),
+    ] {
+        let page = app.anonymous().with(name, value);
+        let reply = page.send_json("POST", "/api/v1/secrets", secret.clone()).await;
+        assert_eq!(reply.status, StatusCode::FORBIDDEN, "{name}: {value}");
+        assert_eq!(page.get("/api/v1/users/me").await.status, StatusCode::OK, "{name}: {value}");
+    }
+    let own = app.anonymous().with("origin", "http://localhost");
+    assert_eq!(own.send_json("POST", "/api/v1/secrets", secret.clone()).await.status, 201);
+    // A key is shown on purpose.
+    let caller = by_key(&app, &Scope::local_owner()).await.with("origin", "https://app.example");
+    assert_eq!(caller.send_json("POST", "/api/v1/secrets", secret).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_mask_within_a_list_is_refused_rather_than_stored() {
+    let app = app("named").await;
+    let caller = by_key(&app, &user(app.host.store(), "ada").await).await;
+    caller.send_json("PATCH", "/api/v1/settings", settings()).await;
+    let shown = caller.get("/api/v1/settings").await.json();
+    let reply = caller.send_json("PATCH", "/api/v1/settings", shown).await;
+    assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let ada = app.host.user_context_for(&user_id("ada")).await.unwrap();
+    let kept = ada.settings().await.unwrap().settings.exposed();
+    assert_eq!(kept["mcp_config"], settings()["mcp_config"]);
+}
+
+#[tokio::test]
+async fn without_a_runtime_there_are_no_sandboxes_and_it_is_said() {
+    let app = app("none").await;
+    let caller = by_key(&app, &Scope::local_owner()).await;
+    for (method, path) in [
+        ("POST", "/api/v1/sandboxes"),
+        ("GET", "/api/v1/sandboxes?id=a"),
+        ("GET", "/api/v1/sandboxes/search"),
+        ("DELETE", "/api/v1/sandboxes/a?sandbox_id=a"),
+    ] {
+        let reply = caller.send(method, path).await;
+        assert_eq!(reply.status, StatusCode::NOT_IMPLEMENTED, "{method} {path}");
+        assert!(reply.body.contains("has to provide a runtime"), "{}", reply.body);
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_services_that_anybody_could_guess_is_refused_at_the_start() {
+    let parse = |text: &str| {
+        let text = format!("auth.strategy = 'none'\n{text}");
+        let environment = vestibule::config::Environment::fixed(&[]);
+        vestibule::config::Config::parse(None, &text, environment).unwrap_err().to_string()
+    };
+    for weak in ["", "short"] {
+        let error = parse(&format!("server.service_key = '{weak}'"));
+        assert!(error.contains("fewer than 16 bytes"), "{error}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    std::fs::write(&file, "\n").unwrap();
+    let error = parse(&format!("server.service_key_file = '{}'", file.display()));
+    assert!(error.contains("service_key_file: it has fewer than 16 bytes"), "{error}");
+}

@@ -15,7 +15,7 @@ use crate::{
     root::Root,
 };
 
-/// The client as PyPI has it. A newer one pins a package that may not be there yet.
+/// The client as it is published. A newer one pins a package that may not be there yet.
 const CLIENT: [&str; 2] = ["openhands-workspace==1.58.0", "openhands-sdk==1.58.0"];
 
 /// Runs an end-to-end test against real servers and clients.
@@ -28,7 +28,7 @@ pub(crate) struct EndToEnd {
 /// What there is to run.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Test {
-    /// The unmodified OpenHands client from PyPI, in both of its modes.
+    /// The unmodified OpenHands client as it is published, in both of its modes.
     OpenhandsClient,
 }
 

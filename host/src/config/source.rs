@@ -177,6 +177,9 @@ impl Mistakes {
     }
 }
 
+/// The shortest key that other services may share with us, in bytes.
+const MIN_SHARED_KEY_BYTES: usize = 16;
+
 /// One section while it is being read: what is taken out is known, what is left
 /// at the end is a mistake.
 pub(super) struct Section<'a> {
@@ -235,36 +238,43 @@ impl Section<'_> {
             .ok()
     }
 
-    /// Takes a secret out: the value itself, or what the file holds that another
-    /// key names.
-    pub(super) fn secret(
+    /// Takes a secret out that others present: the value itself, what the file holds
+    /// that another key names, or else a variable of another's naming.
+    pub(super) fn shared_key(
         &mut self,
         name: &'static str,
-        file_key: &'static str,
+        file_name: &'static str,
+        variable: &str,
         mistakes: &mut Mistakes,
     ) -> Option<SecretString> {
-        let inline: Option<SecretString> = self.take(name, mistakes);
-        let file: Option<PathBuf> = self.take(file_key, mistakes);
+        let inline: Option<String> = self.take(name, mistakes);
+        let file: Option<PathBuf> = self.take(file_name, mistakes);
         let mut key = self.path.clone();
-        key.push(file_key);
-        match (inline, file) {
+        key.push(if file.is_some() { file_name } else { name });
+        let mut mistake = |what: String| mistakes.push(self.source.mistake(&key, &what));
+        let text = match (inline, file) {
             (Some(_), Some(_)) => {
-                mistakes.push(
-                    self.source
-                        .mistake(&key, &format!("there is a {name} as well; keep one of the two")),
-                );
-                None
+                mistake(format!("there is a {name} as well; keep one of the two"));
+                return None;
             }
-            (inline, None) => inline,
+            (Some(text), None) => text,
             (None, Some(file)) => match std::fs::read_to_string(&file) {
-                Ok(text) => Some(SecretString::from(text.trim_end_matches(['\r', '\n']))),
+                Ok(text) => text.trim_end_matches(['\r', '\n']).to_owned(),
                 Err(error) => {
-                    let what = format!("{} cannot be read: {error}", file.display());
-                    mistakes.push(self.source.mistake(&key, &what));
-                    None
+                    mistake(format!("{} cannot be read: {error}", file.display()));
+                    return None;
                 }
             },
+            (None, None) => self.source.environment.get(variable)?,
+        };
+        // Nothing at all would be matched by an empty header.
+        if text.len() < MIN_SHARED_KEY_BYTES {
+            mistake(format!(
+                "it has fewer than {MIN_SHARED_KEY_BYTES} bytes; `openssl rand -hex 32` makes a good one"
+            ));
+            return None;
         }
+        Some(SecretString::from(text))
     }
 
     /// Everything that was not taken out.

@@ -104,6 +104,9 @@ impl Caller {
                 (user.scope(), user.role, method)
             }
         };
+        if role.is_none() {
+            return Err(Problem::forbidden("the user has left the organisation"));
+        }
         Ok(Some(UserContext::new(host.clone(), identity, scope, role, method, request)))
     }
 }

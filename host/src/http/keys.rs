@@ -45,8 +45,9 @@ pub(super) async fn list(
 pub(super) struct New {
     #[serde(default)]
     name: Option<String>,
+    /// Left out: everything.
     #[serde(default)]
-    scopes: Vec<String>,
+    scopes: Option<Vec<String>>,
     /// Seconds since the Unix epoch.
     #[serde(default)]
     expires_at: Option<u64>,
@@ -83,6 +84,9 @@ pub(super) async fn create(
     Document(new): Document<New>,
 ) -> Result<Created<Value>, Problem> {
     refuse_keys(&user)?;
+    if new.scopes.as_ref().is_some_and(Vec::is_empty) {
+        return Err(Problem::unprocessable("a key without a scope is good for nothing"));
+    }
     let unbound = matches!(new.org_id, Binding::None);
     let scope = match new.org_id {
         Binding::To(org) => {
@@ -93,7 +97,7 @@ pub(super) async fn create(
     };
     let key = NewApiKey {
         name: new.name.unwrap_or_else(|| "unnamed".to_owned()),
-        scopes: new.scopes,
+        scopes: new.scopes.unwrap_or_default(),
         not_before: new.not_before,
         expires_at: new.expires_at,
         unbound,

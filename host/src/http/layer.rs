@@ -17,8 +17,21 @@ use tower::{
     layer::util::{Identity, Stack},
 };
 
-use super::{Caller, Problem, edge::EdgeLayer, extract::Established};
-use crate::{host::Host, identity::RequestId, limit::Who};
+use http::{HeaderMap, HeaderName, Method, header, request::Parts};
+
+use super::{Caller, Problem, credential::only_value, edge::EdgeLayer, extract::Established};
+use crate::{
+    context::{AuthMethod, UserContext},
+    host::Host,
+    identity::{OrgId, RequestId},
+    limit::Who,
+    store::Scope,
+};
+
+/// Names the organisation that a request is for.
+const ORG_ID: HeaderName = HeaderName::from_static("x-org-id");
+/// Where a browser says that a request comes from (Fetch Metadata).
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// What [`Host::layer`] puts around a service.
 pub type HostLayer = Stack<AuthLayer, Stack<EdgeLayer, Identity>>;
@@ -87,6 +100,50 @@ where
     }
 }
 
+/// The organisation that the request names by `X-Org-Id`, where the user may act for it.
+async fn for_organisation(
+    user: UserContext,
+    host: &Host,
+    headers: &HeaderMap,
+) -> Result<UserContext, Problem> {
+    let Some(named) = only_value(headers, ORG_ID)? else { return Ok(user) };
+    if named == user.scope().org.as_str() {
+        return Ok(user);
+    }
+    if matches!(user.auth_method(), AuthMethod::ApiKey(key) if key.bound) {
+        return Err(Problem::forbidden_because("API key is not authorized for this organization"));
+    }
+    let org = OrgId::new(named).map_err(|_| Problem::ambiguous("X-Org-Id is no id"))?;
+    let scope = Scope::new(user.user_id().clone(), org);
+    let role = host.store().role(&scope).await?.ok_or_else(|| {
+        Problem::forbidden_because("User is not a member of the requested organization")
+    })?;
+    Ok(user.acting_for(scope, role))
+}
+
+/// Who presents nothing is known by where they are, and so is whatever page they
+/// look at: it must not write in their name.
+fn refuse_cross_site(user: &UserContext, host: &Host, parts: &Parts) -> Result<(), Problem> {
+    let reads = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
+    if reads || !matches!(user.auth_method(), AuthMethod::Strategy) {
+        return Ok(());
+    }
+    let foreign = || Problem::forbidden_because("this request comes from another site");
+    let site = only_value(&parts.headers, SEC_FETCH_SITE)?;
+    if site.is_some_and(|site| !matches!(site, "same-origin" | "none")) {
+        return Err(foreign());
+    }
+    let Some(origin) = only_value(&parts.headers, header::ORIGIN)? else { return Ok(()) };
+    let asked = only_value(&parts.headers, header::HOST)?.unwrap_or_default();
+    let ours = origin.split_once("://").is_some_and(|(_, authority)| authority == asked);
+    let public = host.config().server.public_url.as_ref();
+    if ours || public.is_some_and(|url| url.origin().ascii_serialization() == origin) {
+        Ok(())
+    } else {
+        Err(foreign())
+    }
+}
+
 async fn establish(request: Request, host: &Host) -> Result<Request, Problem> {
     let (mut parts, body) = request.into_parts();
     let id = parts.extensions.get().copied().unwrap_or(RequestId::new(0));
@@ -108,7 +165,12 @@ async fn establish(request: Request, host: &Host) -> Result<Request, Problem> {
         }
         _ => problem,
     })?;
+    let context = match context {
+        Some(user) => Some(for_organisation(user, host, &parts.headers).await?),
+        None => None,
+    };
     if let Some(user) = &context {
+        refuse_cross_site(user, host, &parts)?;
         host.count(&Who::User(user.user_id().clone())).map_err(Problem::too_many)?;
     }
     parts.extensions.insert(Established(context));

@@ -23,7 +23,7 @@ pub(super) struct Wanted {
 }
 
 /// A user, in the shape that clients of the API expect.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub(super) struct Me {
     id: String,
     org_id: String,
@@ -50,7 +50,7 @@ pub(super) async fn me(
     scopes::require(&user, scopes::SETTINGS_READ)?;
     if wanted.expose_secrets {
         let sandbox = credential::sandbox(&host, &headers).await?;
-        if sandbox.scope.user != *user.user_id() {
+        if sandbox.scope != *user.scope() {
             return Err(Problem::forbidden_because(
                 "Session API key does not belong to the authenticated user",
             ));

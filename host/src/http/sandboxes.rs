@@ -59,7 +59,7 @@ pub(super) async fn start(
         return Err(Problem::runtime_failed(&error));
     }
     let sandbox = sandboxes.get(&id).await?.ok_or_else(|| Problem::absent("Sandbox not found"))?;
-    Ok(Json(info(&sandbox, None)))
+    Ok(Json(info(&sandbox, None, false)))
 }
 
 fn random() -> Result<u64, Problem> {
@@ -84,7 +84,7 @@ pub(super) async fn list(
     let mut found = Vec::with_capacity(ids.len());
     for id in ids {
         found.push(match host.store().sandboxes(user.scope()).get(&id).await? {
-            Some(sandbox) => seen(&*runtime, &sandbox).await?,
+            Some(sandbox) => seen(&*runtime, &sandbox, &user).await,
             None => Value::Null,
         });
     }
@@ -99,7 +99,7 @@ pub(super) async fn search(
     let runtime = runtime(&host, &user)?;
     let mut items = Vec::new();
     for sandbox in host.store().sandboxes(user.scope()).list().await? {
-        items.push(seen(&*runtime, &sandbox).await?);
+        items.push(seen(&*runtime, &sandbox, &user).await);
     }
     Ok(Json(json!({ "items": items, "next_page_id": null })))
 }
@@ -162,24 +162,39 @@ pub(super) async fn remove(
     if named.sandbox_id.is_some_and(|named| named != id) {
         return Err(Problem::ambiguous("the path and sandbox_id name two sandboxes"));
     }
-    if !host.store().sandboxes(user.scope()).remove(&id).await? {
+    let sandboxes = host.store().sandboxes(user.scope());
+    // Known until it has stopped, so that a try that failed can be made again.
+    if !sandboxes.pause(&id).await? {
         return Err(Problem::absent("Sandbox not found"));
     }
     runtime.stop(&id).await.map_err(|error| Problem::runtime_failed(&error))?;
+    sandboxes.remove(&id).await?;
     Ok(Json(json!({ "success": true })))
 }
 
 /// A sandbox as its runtime sees it now.
-async fn seen(runtime: &dyn SandboxRuntime, sandbox: &Sandbox) -> Result<Value, Problem> {
+async fn seen(runtime: &dyn SandboxRuntime, sandbox: &Sandbox, user: &UserContext) -> Value {
+    // With its session key, a narrow key could read every secret.
+    let with_key = scopes::allows(user, scopes::FULL);
     if sandbox.status == SandboxStatus::Paused {
-        return Ok(info(sandbox, None));
+        return info(sandbox, None, with_key);
     }
-    let view = runtime.view(&sandbox.id).await;
-    Ok(info(sandbox, Some(view.map_err(|error| Problem::runtime_failed(&error))?)))
+    match runtime.view(&sandbox.id).await {
+        Ok(view) => info(sandbox, Some(view), with_key),
+        Err(error) => {
+            tracing::warn!(sandbox.id, %error, "a sandbox cannot be looked at");
+            let view = SandboxView {
+                status: RuntimeStatus::Error,
+                session_key: None,
+                exposed_urls: Vec::new(),
+            };
+            info(sandbox, Some(view), with_key)
+        }
+    }
 }
 
 /// In the shape that the client expects; key and URLs only while it runs.
-fn info(sandbox: &Sandbox, view: Option<SandboxView>) -> Value {
+fn info(sandbox: &Sandbox, view: Option<SandboxView>, with_key: bool) -> Value {
     let status = match (sandbox.status, view.as_ref().map(|view| view.status)) {
         (SandboxStatus::Paused, _) => "PAUSED",
         (_, None | Some(RuntimeStatus::Starting)) => "STARTING",
@@ -198,7 +213,9 @@ fn info(sandbox: &Sandbox, view: Option<SandboxView>) -> Value {
         "created_by_user_id": sandbox.scope.user,
         "sandbox_spec_id": null,
         "status": status,
-        "session_api_key": running.and_then(|view| view.session_key.as_ref().map(shown)),
+        "session_api_key": running
+            .filter(|_| with_key)
+            .and_then(|view| view.session_key.as_ref().map(shown)),
         "exposed_urls": urls,
         "created_at": sandbox.created_at,
     })

@@ -4,7 +4,7 @@ use super::Problem;
 use crate::context::{AuthMethod, UserContext};
 
 /// Everything.
-const FULL: &str = "full";
+pub(super) const FULL: &str = "full";
 /// Reading settings, those of `/users/me` among them.
 pub(super) const SETTINGS_READ: &str = "settings:read";
 /// Changing settings.
@@ -28,7 +28,8 @@ pub(super) fn permissions(user: &UserContext) -> Vec<&'static str> {
     ALL.into_iter().filter(|scope| allows(user, scope)).collect()
 }
 
-fn allows(user: &UserContext, scope: &str) -> bool {
+/// Whether the caller may do this.
+pub(super) fn allows(user: &UserContext, scope: &str) -> bool {
     match user.auth_method() {
         AuthMethod::ApiKey(key) => key.scopes.iter().any(|held| held == FULL || held == scope),
         _ => true,

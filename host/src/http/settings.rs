@@ -1,7 +1,7 @@
 //! `GET` and `PATCH /api/v1/settings`: the caller's settings, masked.
 
 use axum::Json;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{Problem, body::Document, me::MASK, scopes};
 use crate::{
@@ -26,6 +26,12 @@ pub(super) async fn patch(
     Document(change): Document<Map<String, Value>>,
 ) -> Result<Json<Value>, Problem> {
     scopes::require(&user, scopes::SETTINGS_WRITE)?;
+    // A list is replaced as a whole, and with it what a mask stands for.
+    if change.values().any(|value| has_mask_in_list(value, false)) {
+        return Err(Problem::unprocessable(
+            "a masked secret within a list cannot be kept; send the whole list with its secrets",
+        ));
+    }
     for _ in 0..TRIES {
         let loaded = user.settings().await?;
         let mut document = loaded.settings.exposed();
@@ -33,14 +39,25 @@ pub(super) async fn patch(
         let Value::Object(document) = document else {
             return Err(Problem::unprocessable("settings are one JSON object"));
         };
-        let settings = Settings::split(document);
+        let settings = Settings::split(document)?;
         match user.store_settings(&settings, Some(loaded.version)).await {
             Err(StoreError::Conflict) => {}
             Err(error) => return Err(error.into()),
+            // Whoever may only write learns nothing.
+            Ok(_) if !scopes::allows(&user, scopes::SETTINGS_READ) => return Ok(Json(json!({}))),
             Ok(_) => return Ok(Json(settings.masked(MASK))),
         }
     }
     Err(StoreError::Conflict.into())
+}
+
+fn has_mask_in_list(value: &Value, in_list: bool) -> bool {
+    match value {
+        Value::String(text) => in_list && text == MASK,
+        Value::Array(items) => items.iter().any(|item| has_mask_in_list(item, true)),
+        Value::Object(fields) => fields.values().any(|value| has_mask_in_list(value, in_list)),
+        _ => false,
+    }
 }
 
 /// A merge patch (RFC 7396 section 2), except that a mask changes nothing.

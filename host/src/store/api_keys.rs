@@ -276,18 +276,17 @@ impl ApiKeys<'_> {
         row.try_into()
     }
 
-    /// The user's own keys, oldest first: those of the organisation, and those that
-    /// are bound to none. The host's are not among them.
+    /// The user's own keys in whatever organisation, oldest first: one that leaked must
+    /// be found. The host's are not among them.
     pub async fn list(&self) -> Result<Vec<ApiKey>, StoreError> {
         let rows: Vec<Row> = read!(self.store.db, pool => {
-            self.scope
-                .rows(select!(
-                    " from api_keys k where (k.org_id = $1 or k.bound = 0) and k.user_id = $2
-                         and k.system = 0
-                     order by k.created_at, k.id"
-                ))
-                .fetch_all(pool)
-                .await?
+            sqlx::query_as(select!(
+                " from api_keys k where k.user_id = $1 and k.system = 0
+                 order by k.created_at, k.id"
+            ))
+            .bind(self.scope.user.as_str())
+            .fetch_all(pool)
+            .await?
         });
         rows.into_iter().map(ApiKey::try_from).collect()
     }
@@ -299,11 +298,8 @@ impl ApiKeys<'_> {
             return Ok(false);
         }
         Ok(change!(self.store.db, pool => {
-            self.scope
-                .query(
-                    "delete from api_keys where (org_id = $1 or bound = 0) and user_id = $2
-                         and id = $3 and system = 0",
-                )
+            sqlx::query("delete from api_keys where user_id = $1 and id = $2 and system = 0")
+                .bind(self.scope.user.as_str())
                 .bind(id)
                 .execute(pool)
                 .await?
@@ -314,6 +310,9 @@ impl ApiKeys<'_> {
 
     /// Ends the system key of this name.
     pub async fn revoke_system(&self, name: &str) -> Result<bool, StoreError> {
+        if !is_name(name) {
+            return Ok(false);
+        }
         Ok(change!(self.store.db, pool => {
             self.scope
                 .query(

@@ -317,7 +317,7 @@ impl Import<'_> {
             }
             document.insert(name.to_owned(), setting(value, row.is_text(name)));
         }
-        let mut settings = Settings::split(document);
+        let mut settings = Settings::split(document)?;
         settings.secrets.append(&mut sealed);
         if self.store.settings(&scope).await?.version > 0 {
             return Ok(Fate::Kept);

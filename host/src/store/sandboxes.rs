@@ -79,7 +79,9 @@ fn hash(key: &str) -> String {
 
 fn is_id(id: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    !id.is_empty() && id.len() <= 128 && id.bytes().all(plain)
+    // Words that mean something else in a path.
+    let taken = matches!(id, "." | ".." | "search");
+    !id.is_empty() && id.len() <= 128 && !taken && id.bytes().all(plain)
 }
 
 /// A user's sandboxes in an organisation.
@@ -210,7 +212,8 @@ impl Sandboxes<'_> {
         }))
     }
 
-    /// Lets a sandbox run again, under a new session key; `None` where there is none.
+    /// Lets a paused sandbox run again, under a new session key; `None` where there is
+    /// none that is paused.
     pub async fn resume(&self, id: &str) -> Result<Option<SecretString>, StoreError> {
         if !is_id(id) {
             return Ok(None);
@@ -221,7 +224,7 @@ impl Sandboxes<'_> {
                 .query(
                     "update sandboxes set status = 'running', session_key_hash = $4,
                          updated_at = $5
-                     where org_id = $1 and user_id = $2 and id = $3",
+                     where org_id = $1 and user_id = $2 and id = $3 and status = 'paused'",
                 )
                 .bind(id)
                 .bind(hash)

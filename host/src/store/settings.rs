@@ -13,6 +13,11 @@ use crate::{
 
 /// The largest document, in bytes.
 const MAX_BYTES: usize = 256 << 10;
+const MAX_DEPTH: usize = 32;
+const MAX_NODES: usize = 5_000;
+const MAX_NAME_BYTES: usize = 256;
+const MAX_POINTER_BYTES: usize = 1_024;
+const MAX_SECRETS: usize = 500;
 
 /// Settings without their secrets, and the secrets by their place in the
 /// document (a JSON pointer, RFC 6901).
@@ -46,8 +51,11 @@ impl Settings {
     /// so, every text in `mcp_config`, whose URLs and arguments can hold keys.
     ///
     /// A number or truth value under such a name becomes a text.
-    #[must_use]
-    pub fn split(document: Map<String, Value>) -> Self {
+    pub fn split(document: Map<String, Value>) -> Result<Self, StoreError> {
+        let mut nodes = 0;
+        if !document.iter().all(|(name, value)| is_bounded(name, value, MAX_DEPTH, &mut nodes)) {
+            return Err(StoreError::SettingsShape(MAX_BYTES));
+        }
         let mut settings = Self::default();
         settings.document = document
             .into_iter()
@@ -57,7 +65,20 @@ impl Settings {
                 Some((name, take(value, &pointer, secret, &mut settings.secrets)?))
             })
             .collect();
-        settings
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// Refuses what is too much to seal one by one.
+    fn check(&self) -> Result<(), StoreError> {
+        let rests = |(pointer, secret): (&String, &SecretString)| pointer.len() + len(secret) + 100;
+        let bytes: usize = self.secrets.iter().map(rests).sum();
+        let long = self.secrets.keys().any(|pointer| pointer.len() > MAX_POINTER_BYTES);
+        let document = serde_json::to_string(&self.document).map_or(MAX_BYTES, |text| text.len());
+        if long || self.secrets.len() > MAX_SECRETS || document + bytes > MAX_BYTES {
+            return Err(StoreError::SettingsShape(MAX_BYTES));
+        }
+        Ok(())
     }
 
     /// The document with a mask in the place of each secret. Texts of `mcp_config`
@@ -67,9 +88,15 @@ impl Settings {
         self.with_secrets(|pointer, text| {
             let mut names = pointer.split('/').skip(1);
             let whole = names.next() == Some(SEALED_WHOLE);
-            let plain = whole && !names.any(|name| name == "args" || is_secret(name));
-            let query = plain && text.contains(['?', '@']);
-            Value::from(if plain && !query { text } else { mask })
+            let plain = whole && !names.any(is_secret);
+            // Whatever else a server is told can be a key.
+            let shown = match pointer.rsplit('/').next() {
+                Some("url") => !text.contains(['?', '@', '#']),
+                Some("command") => !text.contains(char::is_whitespace),
+                Some("name" | "type" | "transport") => true,
+                _ => false,
+            };
+            Value::from(if plain && shown { text } else { mask })
         })
     }
 
@@ -86,6 +113,24 @@ impl Settings {
         }
         document
     }
+}
+
+/// Whether a value is no deeper and no larger than anybody needs, and its names can
+/// be part of a pointer.
+fn is_bounded(name: &str, value: &Value, depth: usize, nodes: &mut usize) -> bool {
+    *nodes += 1;
+    let named = name.len() <= MAX_NAME_BYTES && !name.chars().any(char::is_control);
+    let Some(depth) = depth.checked_sub(1) else { return false };
+    named
+        && *nodes <= MAX_NODES
+        && match value {
+            Value::Object(fields) => {
+                fields.iter().all(|(name, value)| is_bounded(name, value, depth, nodes))
+            }
+            Value::Array(items) => items.iter().all(|value| is_bounded("", value, depth, nodes)),
+            Value::String(text) => !text.contains('\0'),
+            _ => true,
+        }
 }
 
 /// Removes secrets from a value; `None` where the value is one.
@@ -138,23 +183,46 @@ fn names_secret(pointer: &str) -> bool {
 }
 
 fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase().replace('-', "_");
+    let name = snake(name);
+    // How many tokens there may be is no secret.
+    let several = name.strip_suffix('s').filter(|_| !name.ends_with("tokens"));
+    let name = several.unwrap_or(&name);
     let ends = [
         "key",
         "token",
         "secret",
         "password",
+        "passwd",
+        "pwd",
         "passphrase",
         "authorization",
-        "credentials",
+        "credential",
         "cookie",
         "pat",
+        "bearer",
+        "header",
+        "dsn",
+        "key_id",
     ];
-    name == "headers"
-        || name == "env"
+    name == "env"
+        || name == "auth"
         || name.starts_with("llm_api_key")
         || ends.iter().any(|end| name == *end || name.ends_with(&format!("_{end}")))
-        || matches!(name.as_str(), "apikey" | "authtoken" | "accesstoken" | "clientsecret")
+        || matches!(name, "apikey" | "authtoken" | "accesstoken" | "clientsecret")
+}
+
+/// `bearerToken` and `bearer-token` as `bearer_token`.
+fn snake(name: &str) -> String {
+    let mut snake = String::with_capacity(name.len());
+    let mut after_small = false;
+    for character in name.chars() {
+        if character.is_ascii_uppercase() && after_small {
+            snake.push('_');
+        }
+        after_small = character.is_ascii_lowercase();
+        snake.push(if character == '-' { '_' } else { character.to_ascii_lowercase() });
+    }
+    snake
 }
 
 fn escaped(name: &str) -> String {
@@ -236,10 +304,7 @@ impl Store {
     ) -> Result<u64, StoreError> {
         let document = serde_json::to_string(&settings.document)
             .unwrap_or_else(|error| unreachable!("a document is plain data: {error}"));
-        let bytes: usize = settings.secrets.values().map(len).sum();
-        if document.len() + bytes > MAX_BYTES {
-            return Err(StoreError::SettingsShape(MAX_BYTES));
-        }
+        settings.check()?;
         self.require_member(scope).await?;
         let (org, user) = (scope.org.as_str(), scope.user.as_str());
         let sealed: Vec<_> = settings
@@ -321,7 +386,7 @@ mod tests {
             "mcp_config": {"servers": [{"url": "u", "headers": {"X-Any": "hush", "n": 1}},
                 {"env": {"A~B": "hush"}, "args": ["--token"]}], "list_key": ["hush", "hush"]},
         });
-        let settings = Settings::split(document.as_object().unwrap().clone());
+        let settings = Settings::split(document.as_object().unwrap().clone()).unwrap();
         let public = serde_json::to_string(&settings.document).unwrap();
         assert!(!public.contains("hush"), "{public}");
         assert_eq!(settings.secrets.len(), 8);
@@ -332,5 +397,45 @@ mod tests {
         assert_eq!(masked["mcp_config"]["servers"][0]["url"], "u");
         assert_eq!(masked["mcp_config"]["servers"][1]["args"][0], "***");
         assert!(!format!("{settings:?}").contains("hush"));
+    }
+
+    #[test]
+    fn a_document_that_is_made_to_be_much_is_refused() {
+        let deep = (0..40).fold(json!("x"), |inner, _| json!({ "a": inner }));
+        let many: Vec<_> = (0..6_000).map(|_| "").collect();
+        let long = "n".repeat(300);
+        let secrets: Map<_, _> = (0..501).map(|n| (format!("k{n}"), json!(""))).collect();
+        for document in [
+            json!({ "a": deep }),
+            json!({ "mcp_config": many }),
+            json!({ long: 1 }),
+            json!({ "a\u{0}": 1 }),
+            json!({ "mcp_config": secrets }),
+        ] {
+            let split = Settings::split(document.as_object().unwrap().clone());
+            assert!(matches!(split, Err(StoreError::SettingsShape(_))));
+        }
+    }
+
+    #[test]
+    fn names_are_secret_however_they_are_written() {
+        for name in [
+            "api_key",
+            "apiKey",
+            "API-KEY",
+            "bearerToken",
+            "extra_headers",
+            "passwords",
+            "env",
+            "aws_access_key_id",
+            "Authorization",
+            "credentials",
+            "my_pat",
+        ] {
+            assert!(is_secret(name), "{name}");
+        }
+        for name in ["model", "max_output_tokens", "monkey_business", "url", "environment"] {
+            assert!(!is_secret(name), "{name}");
+        }
     }
 }

@@ -49,7 +49,7 @@ async fn fill(store: &Store) -> vestibule::store::NewSession {
     let described = Secret { value: canary("1"), description: Some(canary("what for")) };
     store.secrets(&scope).put("A", &described, None).await.unwrap();
     let settings = serde_json::json!({"llm_model": "m", "llm_api_key": "plaintext-canary llm"});
-    let settings = Settings::split(settings.as_object().unwrap().clone());
+    let settings = Settings::split(settings.as_object().unwrap().clone()).unwrap();
     store.store_settings(&scope, &settings, None).await.unwrap();
     let mut lease = store.tokens(&scope.user).lease("github", Duration::ZERO).await.unwrap();
     let pair = TokenPair { access: Some(Arc::new(canary("access"))), ..TokenPair::default() };

@@ -14,7 +14,7 @@ fn settings(model: &str) -> Settings {
         "llm_profiles": {"fast": {"model": "small", "api_key": "plaintext-canary profile"}},
         "mcp_config": {"servers": [{"url": "u", "headers": {"X-Key": "plaintext-canary mcp"}}]},
     });
-    Settings::split(document.as_object().unwrap().clone())
+    Settings::split(document.as_object().unwrap().clone()).unwrap()
 }
 
 on_both_databases! {
