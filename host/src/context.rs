@@ -175,9 +175,8 @@ impl UserContext {
         self.host.store().settings(&self.scope).await
     }
 
-    /// Puts settings in the place of those before; see [`Store::store_settings`].
-    ///
-    /// [`Store::store_settings`]: crate::store::Store::store_settings
+    /// Puts settings in the place of those before, with `expected` only where they
+    /// still have that version.
     pub async fn store_settings(
         &self,
         settings: &Settings,

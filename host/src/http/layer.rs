@@ -38,7 +38,7 @@ pub type HostLayer = Stack<AuthLayer, Stack<EdgeLayer, Identity>>;
 
 impl Host {
     /// Puts this host in front of a service: handlers behind it take a
-    /// [`UserContext`](crate::context::UserContext) as an extractor, requests get
+    /// [`UserContext`] as an extractor, requests get
     /// an id, and what is refused is a problem document.
     #[must_use]
     pub fn layer(&self) -> HostLayer {
