@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use crate::{
     guests,
     process::{cargo_with, succeed},
-    root::Root,
+    root::{Root, built},
 };
 
 /// The client as it is published. A newer one pins a package that may not be there yet.
@@ -49,7 +49,7 @@ fn openhands_client(root: &Root) -> anyhow::Result<()> {
     succeed(
         Command::new(python)
             .arg(root.join("tests/e2e/openhands_client.py"))
-            .arg(root.join("target/debug").join(server)),
+            .arg(built("debug", server)?),
     )
 }
 

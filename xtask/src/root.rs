@@ -4,6 +4,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+/// Where cargo puts what it builds: beside this program, which it has built too,
+/// wherever `CARGO_TARGET_DIR` or a configuration puts that.
+pub(crate) fn built(profile: &str, program: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("xtask does not know where it is")?;
+    let target = own.ancestors().nth(2).context("xtask lies in no target directory")?;
+    Ok(target.join(profile).join(program))
+}
+
 /// The workspace's directory.
 #[derive(Clone, Debug)]
 pub(crate) struct Root(PathBuf);

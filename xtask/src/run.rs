@@ -12,7 +12,7 @@ use clap::Args;
 use crate::{
     guests,
     process::{cargo_with, succeed},
-    root::Root,
+    root::{Root, built},
 };
 
 /// Builds what is missing and starts the server on the none strategy with an embedded SQLite.
@@ -46,9 +46,8 @@ impl Run {
         std::fs::create_dir_all(&data)
             .with_context(|| format!("cannot make {}", data.display()))?;
         let database = data.join("vestibule.db");
-        let binary =
-            if self.release { "target/release/vestibule" } else { "target/debug/vestibule" };
-        let mut server = std::process::Command::new(root.join(binary))
+        let binary = built(if self.release { "release" } else { "debug" }, "vestibule")?;
+        let mut server = std::process::Command::new(&binary)
             .arg("serve")
             .arg("--config")
             .arg(root.join("examples/none.toml"))
@@ -56,7 +55,7 @@ impl Run {
             .env("VESTIBULE_PLUGINS_DIR", root.join("target/plugins"))
             .env("VESTIBULE_DATABASE_URL", format!("sqlite://{}", database.display()))
             .spawn()
-            .context("cannot start the server")?;
+            .with_context(|| format!("cannot start {}", binary.display()))?;
         loop {
             if let Some(status) = server.try_wait()? {
                 bail!("the server ended before it listened ({status})");

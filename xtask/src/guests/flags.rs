@@ -99,7 +99,7 @@ mod tests {
     fn folders_come_from_the_dependencies_and_not_from_the_workspace() {
         let metadata: Metadata = serde_json::from_str(
             r#"{"packages": [
-                {"manifest_path": "/work/host/Cargo.toml", "source": null, "name": "host"},
+                {"manifest_path": "/project/host/Cargo.toml", "source": null, "name": "host"},
                 {"manifest_path": "/r/src/index/serde-1.0.0/Cargo.toml", "source": "registry+x"},
                 {"manifest_path": "/r/src/index/http-1.0.0/Cargo.toml", "source": "registry+x"}
             ]}"#,
