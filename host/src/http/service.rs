@@ -123,7 +123,7 @@ pub(super) async fn resume(
 ) -> Result<Json<Value>, Problem> {
     let sandbox = known(&host, &headers, &id).await?;
     let key = host.store().sandboxes(&sandbox.scope).resume(&id).await?;
-    let key = key.ok_or_else(|| Problem::absent("Sandbox not found"))?;
+    let key = key.ok_or_else(|| Problem::absent("the sandbox is not paused, or is gone"))?;
     Ok(Json(json!({ "id": id, "status": "RUNNING", "session_api_key": shown(&key) })))
 }
 

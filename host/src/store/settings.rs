@@ -81,8 +81,8 @@ impl Settings {
         Ok(())
     }
 
-    /// The document with a mask in the place of each secret. Texts of `mcp_config`
-    /// that no name calls secret are shown, but for arguments.
+    /// The document with a mask in the place of each secret. Of `mcp_config`, names,
+    /// kinds, and commands and URLs that can hold no key are shown.
     #[must_use]
     pub fn masked(&self, mask: &str) -> Value {
         self.with_secrets(|pointer, text| {
