@@ -80,13 +80,15 @@ pub(crate) struct Context {
     pub(crate) table: ResourceTable,
     pub(crate) log: log::Budget,
     pub(crate) request: RequestId,
+    /// The session that this call renews.
+    pub(crate) renewing: Option<session_store::Renewing>,
 }
 
 impl Context {
     pub(crate) fn new(granted: Arc<Granted>, request: RequestId) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
-        Self { granted, table, log: log::Budget::default(), request }
+        Self { granted, table, log: log::Budget::default(), request, renewing: None }
     }
 }
 

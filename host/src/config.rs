@@ -6,24 +6,23 @@
 //! may hold is for the strategy to say, so that part stays raw here.
 
 mod data;
+mod server;
 mod source;
 mod values;
 
 use std::{
     fmt,
-    net::SocketAddr,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use secrecy::SecretString;
 use serde::Serialize;
-use url::Url;
 
 pub(crate) use self::source::did_you_mean;
 pub use self::{
     data::{Encryption, RateLimits, Secrets, Sessions},
+    server::Server,
     source::{Environment, Source},
     values::DatabaseUrl,
 };
@@ -69,21 +68,6 @@ pub struct Config {
     pub auth: Auth,
     /// Where all of it was read, for the messages of later checks.
     pub source: Source,
-}
-
-/// `[server]`: where Vestibule listens and how it is reached.
-#[derive(Clone, Debug)]
-pub struct Server {
-    /// The address to listen on.
-    pub listen: SocketAddr,
-    /// The origin by which browsers reach Vestibule, where that is not `listen`.
-    pub public_url: Option<Url>,
-    /// Listen beyond loopback even with a strategy that lets everybody in.
-    pub allow_open: bool,
-    /// How long a shutdown waits for requests that are running.
-    pub shutdown_timeout: Duration,
-    /// The key that other services present.
-    pub service_key: Option<SecretString>,
 }
 
 /// `[database]`
@@ -222,28 +206,7 @@ impl Config {
     fn read(source: &Source, mistakes: &mut Mistakes) -> Self {
         let mut root = source.root();
 
-        let mut section = root.section("server", mistakes);
-        let server = Server {
-            listen: section.take("listen", mistakes).unwrap_or(([127, 0, 0, 1], 3000).into()),
-            public_url: section.take("public_url", mistakes),
-            allow_open: section.take("allow_open", mistakes).unwrap_or(false),
-            shutdown_timeout: section
-                .take("shutdown_timeout", mistakes)
-                .map_or(Duration::from_secs(10), |Span(duration)| duration),
-            service_key: section.shared_key(
-                "service_key",
-                "service_key_file",
-                "AUTOMATIONS_SERVICE_KEY",
-                mistakes,
-            ),
-        };
-        section.finish(mistakes);
-        if server.public_url.as_ref().is_some_and(|url| !values::is_origin(url)) {
-            mistakes.push(source.mistake(
-                &["server", "public_url"],
-                "it is not an origin such as \"https://auth.example.com\"",
-            ));
-        }
+        let server = Server::read(&mut root, source, mistakes);
 
         let mut section = root.section("database", mistakes);
         let database = Database {

@@ -2,12 +2,16 @@
 //! user id to hand around.
 
 mod paths;
+mod sessions;
 
 use std::{sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 
-pub use self::paths::{ConversationPaths, InvalidConversationId};
+pub use self::{
+    paths::{ConversationPaths, InvalidConversationId},
+    sessions::SessionError,
+};
 use crate::{
     engine::{CallError, Renewal},
     host::Host,
@@ -22,6 +26,8 @@ pub enum AuthMethod {
     ApiKey(Box<ApiKey>),
     /// With a bearer token that the strategy knows.
     Bearer,
+    /// With the cookie of a session.
+    Session,
     /// By what the strategy decided of a request without a credential.
     Strategy,
     /// Without a request: work on the user's behalf.

@@ -16,6 +16,7 @@ mod call;
 mod description;
 mod limits;
 mod load;
+mod login;
 mod output;
 mod profile;
 mod registry;
@@ -46,13 +47,29 @@ pub use self::{
     call::CallError,
     description::{Description, GrantSource, ProposedGrants, Setting, SettingType},
     load::{Import, Inspection, LoadError, MAX_FILE_BYTES},
-    output::Decision,
+    login::{Attempt, Callback, LogOutRedirect, LoginStep, SignedIn},
+    output::{Decision, SessionChange},
     profile::Profile,
     registry::Registry,
     settings::SettingsError,
     strategy::Strategy,
     tokens::Renewal,
 };
+pub(crate) use crate::capability::session_store::Renewing;
+
+/// Runs work to its end, even if whoever waits for it goes away.
+pub(crate) async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> T {
+    #[expect(clippy::disallowed_methods, reason = "the one task that outlives its request")]
+    let done = tokio::spawn(work).await;
+    match done.map_err(tokio::task::JoinError::try_into_panic) {
+        Ok(value) => value,
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        // The runtime is being taken down, and this task with it.
+        Err(Err(_)) => std::future::pending().await,
+    }
+}
 
 /// How often the epoch moves, and so the grain of the CPU budget.
 const TICK: Duration = Duration::from_millis(2);

@@ -48,6 +48,18 @@ pub enum StartError {
         /// The strategy's name.
         strategy: String,
     },
+    /// A strategy has a log-in, and no browser could keep its session.
+    #[error(
+        "[server] public_url is {}, and the strategy {strategy:?} has a log-in; set public_url to \
+         the https origin by which browsers reach this server, or to http://localhost with its port",
+        .public_url.as_ref().map_or_else(|| "missing".to_owned(), |url| url.origin().ascii_serialization())
+    )]
+    PublicUrl {
+        /// What is configured.
+        public_url: Option<url::Url>,
+        /// The strategy's name.
+        strategy: String,
+    },
 }
 
 /// One running Vestibule. Clones share everything.
@@ -107,6 +119,11 @@ impl Host {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.shared.config
+    }
+
+    /// The time.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.shared.clock
     }
 
     /// The generations of the strategy.
@@ -173,6 +190,7 @@ async fn load(
         .await
         .map_err(|source| StartError::Load { path: path.to_owned(), source })?;
     refuse_open_door(config, &strategy)?;
+    refuse_lost_sessions(config, &strategy)?;
     tracing::info!(
         strategy.name = strategy.description().name,
         strategy.version = strategy.description().version,
@@ -191,4 +209,27 @@ fn refuse_open_door(config: &Config, strategy: &Strategy) -> Result<(), StartErr
         return Err(StartError::Open { listen, strategy: strategy.description().name.clone() });
     }
     Ok(())
+}
+
+/// A session's cookie is kept over https, or on this very machine; and the way
+/// back from an identity provider is never what a request says it is.
+fn refuse_lost_sessions(config: &Config, strategy: &Strategy) -> Result<(), StartError> {
+    let origin = config.server.public_origin();
+    let kept = origin.is_some_and(|url| url.scheme() == "https" || is_this_machine(&url));
+    if strategy.description().log_in.is_none() || kept {
+        return Ok(());
+    }
+    Err(StartError::PublicUrl {
+        public_url: config.server.public_url.clone(),
+        strategy: strategy.description().name.clone(),
+    })
+}
+
+fn is_this_machine(url: &url::Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }

@@ -4,6 +4,7 @@
 //! [`identity::Request`](crate::identity::Request), the engine answers, and only
 //! `http/error.rs` turns what went wrong into a status.
 
+mod auth;
 mod body;
 mod credential;
 mod edge;
@@ -13,21 +14,24 @@ mod health;
 mod keys;
 mod layer;
 mod me;
+mod pages;
 mod sandbox_secrets;
 mod sandboxes;
 mod scopes;
 mod secrets;
 mod serve;
 mod service;
+mod session;
 mod settings;
 mod shown;
 mod whoami;
 
 use axum::{
     Router,
-    response::IntoResponse as _,
+    response::{IntoResponse as _, Redirect},
     routing::{delete, get, post, put},
 };
+use http::{Method, Uri};
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use self::{
@@ -79,11 +83,25 @@ pub fn router(host: Host) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/auth/session", get(whoami::session))
+        .route("/auth/login", get(auth::page))
+        .route("/auth/login/start", get(auth::start))
+        .route("/auth/callback", get(auth::callback))
+        .route("/auth/logout", post(auth::log_out))
+        .route("/api/authenticate", post(auth::authenticate))
+        .route("/api/logout", post(auth::api_log_out))
         .merge(own)
         .merge(foreign)
-        .fallback(|| async { Problem::not_found() })
+        .fallback(elsewhere)
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(CatchPanicLayer::custom(|_| Problem::broken().into_response()))
         .layer(edge::EdgeLayer)
         .with_state(host)
+}
+
+/// The front page leads to the log-in, or shows who is signed in.
+async fn elsewhere(method: Method, uri: Uri) -> Result<Redirect, Problem> {
+    if uri.path() == "/" && method == Method::GET {
+        return Ok(Redirect::to("/auth/login"));
+    }
+    Err(Problem::not_found())
 }

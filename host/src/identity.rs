@@ -3,10 +3,14 @@
 //! The engine turns what a component answers into these after it has checked
 //! every bound; nothing above the engine sees a generated type.
 
+mod session;
+
 use std::{fmt, net::IpAddr, sync::Arc};
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+
+pub use self::session::{LoginState, NamedSecrets, PresentedSession, SessionContent, TokenPair};
 
 /// The store's id of the local owner: the one user of a strategy without log-in.
 ///
@@ -160,6 +164,8 @@ pub enum Credential {
     Bearer(SecretString),
     /// An API key that the host has verified.
     ApiKey(Box<PresentedKey>),
+    /// The cookie of a live session.
+    Session(Box<PresentedSession>),
 }
 
 /// An API key that the host has verified.

@@ -15,6 +15,7 @@ mod error;
 mod import;
 mod keys;
 mod leases;
+mod logins;
 mod rotate;
 mod sandboxes;
 mod scope;
@@ -37,16 +38,18 @@ pub use self::{
     error::StoreError,
     import::{ImportOptions, ImportReport, ImportedTable},
     leases::Lease,
+    logins::{LOGIN_SECONDS, PendingLogin},
     rotate::{Rotation, RotationProgress},
     sandboxes::{Sandbox, SandboxStatus, Sandboxes},
     scope::Scope,
     secrets::{LoadedSecrets, Secret, Secrets},
-    sessions::{NewSession, Session, SessionContent, SessionKey},
+    sessions::{NewSession, Session, SessionKey, SessionLease},
     settings::{LoadedSettings, Settings},
     status::Status,
-    tokens::{StoredToken, TokenLease, TokenPair, TokenState, Tokens},
+    tokens::{StoredToken, TokenLease, TokenState, Tokens},
     users::User,
 };
+pub use crate::identity::{SessionContent, TokenPair};
 use crate::{
     cipher::Cipher,
     clock::Clock,
@@ -135,7 +138,7 @@ fn random_id() -> String {
     crate::hex::encode(&random_bytes::<16>())
 }
 
-fn random_bytes<const N: usize>() -> [u8; N] {
+pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     // Without randomness there is no id that nobody can guess.
     getrandom::fill(&mut bytes).unwrap_or_else(|error| panic!("no randomness: {error}"));

@@ -150,7 +150,7 @@ async fn fill(database: &Database, store: &Store) -> Filled {
         let new = NewApiKey { name: "bench".to_owned(), ..NewApiKey::default() };
         let made = store.api_keys(scope).create(&new).await.expect("the key is good");
         filled.keys.push(text(&made.text).to_owned());
-        let begun = store.begin_session(&scope.user, &content, None).await;
+        let begun = store.begin_session(&scope.user, &content, &[], None).await;
         filled.sessions.push(begun.expect("the user is there").key);
     }
     let more = ROWS - REAL;

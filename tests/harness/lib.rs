@@ -1,5 +1,6 @@
 //! What the tests share: the real router with real components, and a caller.
 
+pub mod browser;
 pub mod craft;
 pub mod database;
 pub mod logs;

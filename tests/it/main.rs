@@ -6,8 +6,11 @@ mod command_line;
 mod contract;
 mod hostile_calls;
 mod hostile_files;
+
 mod house;
+mod login;
 mod operator;
+mod sessions;
 mod settings;
 mod stores;
 mod whoami;

@@ -1,5 +1,7 @@
 //! `secrets`: handles that a component can compare and name, and never read.
 
+pub(crate) mod handles;
+
 use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};

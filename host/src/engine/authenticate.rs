@@ -13,7 +13,10 @@ use super::{
 };
 use crate::{
     bindings::vestibule::auth::types as wit,
-    capability::secrets::Secret,
+    capability::{
+        secrets::{Secret, handles},
+        session_store::Renewing,
+    },
     identity::{Credential, OrgId, Outcome, PresentedKey, Request, Scheme, UserId},
 };
 
@@ -30,17 +33,35 @@ impl Strategy {
         self.authenticate_watched(request, &mut ()).await
     }
 
+    /// Decides who sent a request with a session that is due, and has the strategy
+    /// renew it. Whoever asks holds the lease that makes this the only renewal.
+    pub(crate) async fn renew(
+        &self,
+        request: Request<'_>,
+        renewing: Renewing,
+    ) -> (Answer<Decision>, Renewing) {
+        let (lane, permit) = match self.enter() {
+            Ok(place) => place,
+            Err(error) => return (Err(error), renewing),
+        };
+        let mut store = self.store(lane, request.id);
+        store.data_mut().context.renewing = Some(renewing);
+        let expected = Expected::of(&request.credential);
+        let answer = self.authenticate_on_a_fiber(lane, &mut store, request, &mut ()).await;
+        let decision = self.decision(&mut store, answer, &expected);
+        let renewing = store.data_mut().context.renewing.take();
+        leave(store, permit);
+        let renewing = renewing.unwrap_or_else(|| unreachable!("nobody else takes the lease"));
+        (decision, renewing)
+    }
+
     /// Decides who sent a request, and tells `watch` of every step.
     pub(super) async fn authenticate_watched(
         &self,
         request: Request<'_>,
         watch: &mut impl Watch,
     ) -> Answer<Decision> {
-        let presented = !matches!(request.credential, Credential::Absent);
-        let owner = match &request.credential {
-            Credential::ApiKey(key) => Some(key.owner.user_id.clone()),
-            _ => None,
-        };
+        let expected = Expected::of(&request.credential);
         let (lane, permit) = self.enter()?;
         let mut store = self.store(lane, request.id);
         watch.passed(Step::Store);
@@ -51,22 +72,34 @@ impl Strategy {
             self.authenticate_directly(lane, &mut store, request, watch)
         };
         watch.passed(Step::Call);
+        let decision = self.decision(&mut store, answer, &expected);
         leave(store, permit);
         watch.passed(Step::Drop);
-        Ok(match answer? {
-            Ok(decision) => {
-                let local_owner = self.description.local_owner;
-                let decision = output::decision(decision, local_owner, presented)?;
-                if let (Some(owner), Outcome::Authenticated(who)) = (owner, &decision.outcome)
-                    && who.user_id != owner
-                {
-                    // A key reaches its owner's rows, whoever the strategy thinks it is.
-                    return Err(CallError::MalformedOutput("it gives a key to another user"));
-                }
-                Ok(decision)
-            }
-            Err(error) => Err(output::refusal(error)),
-        })
+        decision
+    }
+
+    fn decision(
+        &self,
+        store: &mut Store<Call>,
+        answer: Result<Raw, CallError>,
+        expected: &Expected,
+    ) -> Answer<Decision> {
+        let decision = match answer? {
+            Ok(decision) => decision,
+            Err(error) => return Ok(Err(output::refusal(error))),
+        };
+        let table = &mut store.data_mut().context.table;
+        let local_owner = self.description.local_owner;
+        let decision = output::decision(table, decision, local_owner, expected.presented)?;
+        if let (Owner::Only(owner), Outcome::Authenticated(who)) =
+            (&expected.owner, &decision.outcome)
+            && who.user_id != *owner
+        {
+            // A key or a session reaches its owner's rows, whoever the strategy
+            // thinks it is.
+            return Err(CallError::MalformedOutput("it gives a key or a session to another user"));
+        }
+        Ok(Ok(decision))
     }
 
     fn authenticate_directly(
@@ -81,7 +114,8 @@ impl Strategy {
         let key = Key::of(&credential);
         store.epoch_deadline_callback(call::go_on);
         let answer = (|| {
-            let request = lower(store, &request, &credential, key.as_ref(), &headers)?;
+            let secrets = lower_secrets(store, &credential)?;
+            let request = lower(store, &request, &credential, &secrets, key.as_ref(), &headers)?;
             let instance = lane.pre.instance_pre().instantiate(&mut *store)?;
             let authenticate: Authenticate<'_> =
                 instance.get_typed_func(&mut *store, lane.authenticate)?;
@@ -107,7 +141,9 @@ impl Strategy {
         let headers = mem::take(&mut request.headers);
         let credential = mem::take(&mut request.credential);
         let key = Key::of(&credential);
-        let request = lower(store, &request, &credential, key.as_ref(), &headers)
+        let secrets =
+            lower_secrets(store, &credential).map_err(|error| self.classify(store, &error))?;
+        let request = lower(store, &request, &credential, &secrets, key.as_ref(), &headers)
             .map_err(|error| self.classify(store, &error))?;
         self.within_wall(store, async |store| {
             let instance = lane.pre.instance_pre().instantiate_async(&mut *store).await?;
@@ -118,6 +154,45 @@ impl Strategy {
         })
         .await
     }
+}
+
+/// Whose the presented key or session is.
+enum Owner {
+    /// Nothing was presented that has one.
+    Anybody,
+    /// This user; `None` is the local owner.
+    Only(Option<UserId>),
+}
+
+/// What an answer is held against.
+struct Expected {
+    presented: output::Presented,
+    owner: Owner,
+}
+
+impl Expected {
+    fn of(credential: &Credential) -> Self {
+        use output::Presented;
+        let (presented, owner) = match credential {
+            Credential::Absent => (Presented::Nothing, Owner::Anybody),
+            Credential::Bearer(_) => (Presented::Other, Owner::Anybody),
+            Credential::ApiKey(key) => (Presented::Other, Owner::Only(key.owner.user_id.clone())),
+            Credential::Session(session) => {
+                (Presented::Session, Owner::Only(Some(session.user.clone())))
+            }
+        };
+        Self { presented, owner }
+    }
+}
+
+/// The secrets of a session as the contract has them.
+fn lower_secrets<'a>(
+    store: &mut Store<Call>,
+    credential: &'a Credential,
+) -> wasmtime::Result<Vec<wit::NamedSecretParam<'a>>> {
+    let Credential::Session(session) = credential else { return Ok(Vec::new()) };
+    let table = &mut store.data_mut().context.table;
+    Ok(handles::lower_secrets(table, &session.content.secrets)?)
 }
 
 /// A presented key with its lists as the contract has them.
@@ -152,7 +227,8 @@ impl<'a> Key<'a> {
 fn lower<'a>(
     store: &mut Store<Call>,
     request: &Request<'a>,
-    credential: &Credential,
+    credential: &'a Credential,
+    secrets: &'a [wit::NamedSecretParam<'a>],
     key: Option<&'a Key<'a>>,
     headers: &'a [Option<&'a str>],
 ) -> wasmtime::Result<wit::Request<'a>> {
@@ -161,6 +237,10 @@ fn lower<'a>(
             let table = &mut store.data_mut().context.table;
             wit::Credential::Bearer(table.push(Secret::new(token.clone()))?)
         }
+        (Credential::Session(session), _) => wit::Credential::Session(wit::SessionCredential {
+            session: handles::lower_session(&session.content, secrets),
+            refresh: store.data().context.renewing.is_some(),
+        }),
         (_, Some(key)) => wit::Credential::ApiKey(key.lower()),
         _ => wit::Credential::Absent,
     };

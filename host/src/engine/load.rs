@@ -19,6 +19,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
+use url::Url;
 use wasmtime::{
     Trap,
     component::{Component, Linker},
@@ -165,7 +166,17 @@ impl Engine {
             })
             .collect::<Result<_, _>>()?;
         let suspicion = Suspicion::none();
-        let strategy = Strategy { description, digest: compiled.digest, limits, lanes, suspicion };
+        let grants = &config.auth.grants;
+        let origins = grants.http.iter().chain(&grants.browser);
+        let strategy = Strategy {
+            description,
+            digest: compiled.digest,
+            limits,
+            lanes,
+            suspicion,
+            destinations: origins.filter_map(|url| Some(Url::parse(url).ok()?.origin())).collect(),
+            token_names: grants.token_store.clone(),
+        };
         strategy.trial().await.map_err(LoadError::Trial)?;
         strategy
             .check_settings()

@@ -3,10 +3,15 @@
 
 use std::net::IpAddr;
 
+use wasmtime::component::ResourceTable;
+
 use super::call::CallError;
 use crate::{
     bindings::vestibule::auth::types as wit,
-    identity::{Claim, Identity, LOCAL_ORG, LOCAL_OWNER, OrgId, Outcome, Refusal, UserId},
+    capability::secrets::handles,
+    identity::{
+        Claim, Identity, LOCAL_ORG, LOCAL_OWNER, OrgId, Outcome, Refusal, SessionContent, UserId,
+    },
     text::{self, is_treacherous},
 };
 
@@ -24,10 +29,23 @@ const MAX_EMAIL_BYTES: usize = 320;
 const MAX_REASON_BYTES: usize = 1024;
 
 /// A strategy's answer to a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Decision {
     /// Who is calling.
     pub outcome: Outcome,
+    /// What becomes of the caller's session.
+    pub session: SessionChange,
+}
+
+/// What becomes of a session.
+#[derive(Clone, Debug)]
+pub enum SessionChange {
+    /// Nothing.
+    Keep,
+    /// It goes on as this.
+    Replace(Box<SessionContent>),
+    /// It is over.
+    Clear,
 }
 
 type Checked<T> = Result<T, CallError>;
@@ -36,24 +54,43 @@ fn malformed<T>(what: &'static str) -> Checked<T> {
     Err(CallError::MalformedOutput(what))
 }
 
-/// Takes over a decision. `presented` says that the caller presented a
-/// credential, so that being anonymous is no answer.
+/// What a caller presented, as far as the answer depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presented {
+    /// Nothing, so that being anonymous is an answer.
+    Nothing,
+    /// A session, which the answer may change.
+    Session,
+    /// Anything else.
+    Other,
+}
+
+/// Takes over a decision.
 pub(super) fn decision(
+    table: &mut ResourceTable,
     decision: wit::Decision,
     local_owner: bool,
-    presented: bool,
+    presented: Presented,
 ) -> Checked<Decision> {
-    if !matches!(decision.session, wit::SessionChange::Keep) {
-        return malformed("it changes a session where none was presented");
-    }
+    let session = match decision.session {
+        wit::SessionChange::Keep => SessionChange::Keep,
+        _ if presented != Presented::Session => {
+            return malformed("it changes a session where none was presented");
+        }
+        wit::SessionChange::Replace(session) => {
+            let session = handles::take_session(table, session);
+            SessionChange::Replace(Box::new(session.map_err(CallError::MalformedOutput)?))
+        }
+        wit::SessionChange::Clear => SessionChange::Clear,
+    };
     let outcome = match decision.outcome {
-        wit::Outcome::Anonymous if presented => {
+        wit::Outcome::Anonymous if presented != Presented::Nothing => {
             return malformed("it says anonymous of a caller who presented a credential");
         }
         wit::Outcome::Anonymous => Outcome::Anonymous,
         wit::Outcome::Authenticated(who) => Outcome::Authenticated(identity(who, local_owner)?),
     };
-    Ok(Decision { outcome })
+    Ok(Decision { outcome, session })
 }
 
 /// Takes over an identity.
@@ -273,8 +310,11 @@ mod tests {
             outcome: wit::Outcome::Anonymous,
             session: wit::SessionChange::Keep,
         };
-        assert!(decision(anonymous(), false, false).is_ok());
-        assert!(decision(anonymous(), false, true).is_err());
+        let mut table = ResourceTable::new();
+        let mut decide = |presented| decision(&mut table, anonymous(), false, presented);
+        assert!(decide(Presented::Nothing).is_ok());
+        assert!(decide(Presented::Other).is_err());
+        assert!(decide(Presented::Session).is_err());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One generation of a strategy: a component with its grants, settings and
 //! limits, ready to be called.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::{Store, component::ComponentExportIndex};
@@ -38,6 +38,10 @@ pub struct Strategy {
     pub(super) limits: Limits,
     pub(super) lanes: Box<[Lane]>,
     pub(super) suspicion: Suspicion,
+    /// Origins that browsers may be sent to.
+    pub(super) destinations: Vec<url::Origin>,
+    /// Names under which tokens may be stored.
+    pub(super) token_names: Vec<String>,
 }
 
 impl fmt::Debug for Strategy {
@@ -60,6 +64,11 @@ impl Strategy {
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// How long a call may take.
+    pub(crate) fn wall(&self) -> Duration {
+        self.limits.wall
     }
 
     /// Establishes a user's identity with no request at hand.

@@ -7,12 +7,12 @@ use http::{HeaderMap, HeaderName, header, header::AsHeaderName};
 use secrecy::SecretString;
 use subtle::ConstantTimeEq as _;
 
-use super::Problem;
+use super::{Problem, session::Cookies};
 use crate::{
     host::Host,
     identity::{Credential, PresentedKey},
     secret,
-    store::{KeyRefusal, Sandbox, SandboxStatus, VerifiedKey},
+    store::{KeyRefusal, Sandbox, SandboxStatus, Session, SessionKey, VerifiedKey},
 };
 
 /// Carries the session key of a sandbox.
@@ -29,12 +29,17 @@ pub(super) struct Presented {
     pub(super) credential: Credential,
     /// The API key among it.
     pub(super) key: Option<Box<VerifiedKey>>,
+    /// The session whose cookie it is, for whoever may renew it.
+    pub(super) session: Option<Box<Session>>,
 }
 
 /// Reads the credential that says who is calling.
 pub(super) async fn presented(host: &Host, headers: &HeaderMap) -> Result<Presented, Problem> {
+    // Where there is both, the header decides: a browser sends its cookie along
+    // with whatever a script asks.
     let Some(token) = bearer(headers)? else {
-        return Ok(Presented { credential: Credential::Absent, key: None });
+        let session = session(host, headers).await?;
+        return Ok(Presented { credential: Credential::Absent, key: None, session });
     };
     match host.store().verify_key(token).await? {
         Ok(verified) => {
@@ -47,15 +52,24 @@ pub(super) async fn presented(host: &Host, headers: &HeaderMap) -> Result<Presen
                 owner: verified.owner.clone(),
             };
             let credential = Credential::ApiKey(Box::new(key));
-            Ok(Presented { credential, key: Some(Box::new(verified)) })
+            Ok(Presented { credential, key: Some(Box::new(verified)), session: None })
         }
         // Not one of ours: the strategy may know its issuer.
         Err(KeyRefusal::Unknown) if !token.starts_with(KEY_PREFIX) => {
             let credential = Credential::Bearer(SecretString::from(token));
-            Ok(Presented { credential, key: None })
+            Ok(Presented { credential, key: None, session: None })
         }
         Err(refusal) => Err(Problem::bad_credential(refusal.to_string())),
     }
+}
+
+/// The live session whose cookie a request presents.
+async fn session(host: &Host, headers: &HeaderMap) -> Result<Option<Box<Session>>, Problem> {
+    let cookies = Cookies::of(&host.config().server);
+    let Some(text) = cookies.session(headers)? else { return Ok(None) };
+    let key = SessionKey::parse(text).ok_or_else(|| cookies.bad_session("it is no session's"))?;
+    let found = host.store().session(&key).await?;
+    found.map(|session| Some(Box::new(session))).ok_or_else(|| cookies.bad_session("it is over"))
 }
 
 /// The running sandbox whose session key a request presents.

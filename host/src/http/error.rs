@@ -15,8 +15,9 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::json;
 
+use super::pages::{self, Notice};
 use crate::{
-    context::TokenError,
+    context::{SessionError, TokenError},
     engine::CallError,
     identity::{PROVIDERS, Refusal, RequestId, TokenRefusal},
     limit::Limited,
@@ -40,6 +41,10 @@ pub struct Problem {
     challenge: Option<&'static str>,
     /// The limit that a 429 is about.
     limited: Option<Limited>,
+    /// A person is told, by a page.
+    notice: Option<Notice>,
+    /// A cookie to set or to delete.
+    cookie: Option<Box<HeaderValue>>,
 }
 
 /// Nothing was presented (RFC 6750 section 3.1: then no error code either).
@@ -51,18 +56,20 @@ const CHALLENGE_SCOPE: &str = r#"Bearer realm="vestibule", error="insufficient_s
 
 impl Problem {
     const fn new(status: StatusCode, detail: &'static str) -> Self {
-        Self { status, detail: Cow::Borrowed(detail), reason: None, challenge: None, limited: None }
+        Self {
+            status,
+            detail: Cow::Borrowed(detail),
+            reason: None,
+            challenge: None,
+            limited: None,
+            notice: None,
+            cookie: None,
+        }
     }
 
     /// With a sentence that names what the caller gave.
     fn telling(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self {
-            status,
-            detail: Cow::Owned(detail.into()),
-            reason: None,
-            challenge: None,
-            limited: None,
-        }
+        Self { detail: Cow::Owned(detail.into()), ..Self::new(status, "") }
     }
 
     /// A session key is missing or bad.
@@ -144,6 +151,42 @@ impl Problem {
 
     pub(super) fn because(mut self, reason: impl Into<String>) -> Self {
         self.reason = Some(reason.into());
+        self
+    }
+
+    /// Deletes a cookie by the way.
+    pub(super) fn clearing(self, cookie: &'static str) -> Self {
+        self.setting(HeaderValue::from_static(cookie))
+    }
+
+    /// Sets or deletes a cookie by the way.
+    pub(super) fn setting(mut self, cookie: HeaderValue) -> Self {
+        self.cookie = Some(Box::new(cookie));
+        self
+    }
+
+    /// As a page, for a person.
+    pub(super) fn noticed(mut self, notice: Notice) -> Self {
+        self.notice = Some(notice);
+        self
+    }
+
+    /// As whatever page fits.
+    pub(super) fn for_a_person(self) -> Self {
+        let notice = self.notice.unwrap_or(match self.status {
+            StatusCode::FORBIDDEN => Notice::Denied,
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => Notice::Unavailable,
+            _ => Notice::Failed,
+        });
+        self.noticed(notice)
+    }
+
+    /// The identity provider, or the visitor there, declined.
+    pub(super) fn declined(mut self, why: &str) -> Self {
+        if self.status.is_client_error() {
+            self.detail = format!("The sign-in provider said: {why}").into();
+            self.notice = Some(Notice::Declined);
+        }
         self
     }
 
@@ -230,19 +273,25 @@ impl Problem {
 
     /// The problem document.
     pub(super) fn render(self, id: RequestId) -> Response {
-        let document = Json(json!({
-            "type": "about:blank",
-            "title": self.status.canonical_reason(),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-            "request_id": id.to_string(),
-        }));
-        let mut response = (self.status, document).into_response();
+        let mut response = match self.notice {
+            Some(notice) => pages::notice(notice, &self.detail, id).into_response(),
+            None => {
+                let document = Json(json!({
+                    "type": "about:blank",
+                    "title": self.status.canonical_reason(),
+                    "status": self.status.as_u16(),
+                    "detail": self.detail,
+                    "request_id": id.to_string(),
+                }));
+                let problem = const { HeaderValue::from_static("application/problem+json") };
+                ([(header::CONTENT_TYPE, problem)], document).into_response()
+            }
+        };
+        *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            const { HeaderValue::from_static("application/problem+json") },
-        );
+        if let Some(cookie) = self.cookie {
+            headers.append(header::SET_COOKIE, *cookie);
+        }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);
         }
@@ -256,6 +305,17 @@ impl Problem {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         response
+    }
+}
+
+/// A 401 in the words of the older API, which deletes the session's cookie.
+pub(super) struct Unauthenticated(pub(super) &'static str);
+
+impl IntoResponse for Unauthenticated {
+    fn into_response(self) -> Response {
+        let document = Json(json!({"error": "User is not authenticated"}));
+        let headers = [(header::SET_COOKIE, self.0), (header::WWW_AUTHENTICATE, CHALLENGE)];
+        (StatusCode::UNAUTHORIZED, headers, document).into_response()
     }
 }
 
@@ -282,6 +342,15 @@ impl From<CallError> for Problem {
     fn from(error: CallError) -> Self {
         Self::unavailable("the caller cannot be identified now, try again")
             .because(error.to_string())
+    }
+}
+
+impl From<SessionError> for Problem {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::Call(error) => error.into(),
+            SessionError::Store(error) => error.into(),
+        }
     }
 }
 

@@ -14,11 +14,12 @@ use http::{header, request::Parts, uri::Authority};
 use super::{
     Problem,
     credential::{self, only_value},
+    session::Cookies,
 };
 use crate::{
     context::{AuthMethod, UserContext},
     host::Host,
-    identity::{Credential, Outcome, Request, RequestId, Scheme},
+    identity::{Credential, Outcome, Refusal, Request, RequestId, Scheme},
     store::VerifiedKey,
 };
 
@@ -33,6 +34,8 @@ pub struct Caller {
     pub(super) key: Option<Box<VerifiedKey>>,
     /// A bearer token was presented, and the strategy knew it.
     pub(super) bearer: bool,
+    /// The cookie of a live session was presented.
+    pub(super) session: bool,
 }
 
 impl FromRequestParts<Host> for Caller {
@@ -65,12 +68,23 @@ impl FromRequestParts<Host> for Caller {
                 .collect::<Result<_, _>>()?,
             id: parts.extensions.get().copied().unwrap_or(RequestId::new(0)),
         };
-        let decision = strategy.authenticate(request).await??;
+        let session = presented.session.is_some();
+        let decision = match presented.session {
+            Some(session) => host.decide_session(&strategy, request, *session).await?,
+            None => strategy.authenticate(request).await?,
+        };
+        let decision = decision.map_err(|refusal| match refusal {
+            Refusal::Unauthenticated(why) if session => {
+                Cookies::of(&host.config().server).bad_session(&why)
+            }
+            other => other.into(),
+        })?;
         Ok(Self {
             outcome: decision.outcome,
             strategy: strategy.description().name.clone(),
             key: presented.key,
             bearer,
+            session,
         })
     }
 }
@@ -100,7 +114,11 @@ impl Caller {
                 if identity.user_id.is_none() {
                     identity = user.identity.clone();
                 }
-                let method = if self.bearer { AuthMethod::Bearer } else { AuthMethod::Strategy };
+                let method = match (self.session, self.bearer) {
+                    (true, _) => AuthMethod::Session,
+                    (false, true) => AuthMethod::Bearer,
+                    (false, false) => AuthMethod::Strategy,
+                };
                 (user.scope(), user.role, method)
             }
         };

@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     mem,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -17,7 +17,7 @@ use tower::{
     layer::util::{Identity, Stack},
 };
 
-use http::{HeaderMap, HeaderName, Method, header, request::Parts};
+use http::{Extensions, HeaderMap, HeaderName, Method, header, request::Parts};
 
 use super::{Caller, Problem, credential::only_value, edge::EdgeLayer, extract::Established};
 use crate::{
@@ -124,9 +124,14 @@ async fn for_organisation(
 /// Who presents nothing is known by where they are, and so is whatever page they
 /// look at: it must not write in their name.
 fn refuse_cross_site(user: &UserContext, host: &Host, parts: &Parts) -> Result<(), Problem> {
-    let reads = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
-    if reads || !matches!(user.auth_method(), AuthMethod::Strategy) {
+    if matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) {
         return Ok(());
+    }
+    match user.auth_method() {
+        AuthMethod::Strategy => {}
+        AuthMethod::Session => return refuse_foreign_origin(host, &parts.headers),
+        // No browser sends these by itself.
+        AuthMethod::ApiKey(_) | AuthMethod::Bearer | AuthMethod::Restored => return Ok(()),
     }
     let foreign = || Problem::forbidden_because("this request comes from another site");
     let site = only_value(&parts.headers, SEC_FETCH_SITE)?;
@@ -144,13 +149,36 @@ fn refuse_cross_site(user: &UserContext, host: &Host, parts: &Parts) -> Result<(
     }
 }
 
+/// A write by a cookie needs the origin of a page that may write: browsers send
+/// it with everything that is not a plain read.
+pub(super) fn refuse_foreign_origin(host: &Host, headers: &HeaderMap) -> Result<(), Problem> {
+    let server = &host.config().server;
+    let origin = only_value(headers, header::ORIGIN)?;
+    let ours = server.public_origin();
+    let known = origin.is_some_and(|origin| {
+        ours.iter()
+            .chain(&server.allowed_origins)
+            .any(|known| known.origin().ascii_serialization() == origin)
+    });
+    if known {
+        Ok(())
+    } else {
+        let told = "a write with a session cookie needs the Origin of this host, or one of \
+                    allowed_origins in [server]";
+        Err(Problem::forbidden_because(told))
+    }
+}
+
+/// The address a request came from.
+pub(super) fn client_address(extensions: &Extensions) -> Option<IpAddr> {
+    let ConnectInfo(address) = extensions.get::<ConnectInfo<SocketAddr>>()?;
+    Some(address.ip().to_canonical())
+}
+
 async fn establish(request: Request, host: &Host) -> Result<Request, Problem> {
     let (mut parts, body) = request.into_parts();
     let id = parts.extensions.get().copied().unwrap_or(RequestId::new(0));
-    let address = parts
-        .extensions
-        .get::<ConnectInfo<SocketAddr>>()
-        .map(|ConnectInfo(address)| address.ip().to_canonical());
+    let address = client_address(&parts.extensions);
     if let Some(address) = address {
         host.count(&Who::Address(address)).map_err(Problem::too_many)?;
     }

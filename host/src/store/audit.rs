@@ -70,6 +70,21 @@ impl Store {
         Ok(())
     }
 
+    /// The latest entries, newest first.
+    pub async fn audit(&self, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
+        let rows: Vec<Row> = read!(self.db, pool => {
+            sqlx::query_as(
+                "select at, actor, org_id, action, target, outcome, reason, strategy_digest,
+                     request_id
+                 from audit order by id desc limit $1",
+            )
+            .bind(i64::from(limit))
+            .fetch_all(pool)
+            .await?
+        });
+        Ok(rows.into_iter().map(AuditEntry::from).collect())
+    }
+
     /// The latest entries about what a user did, newest first.
     pub async fn audit_of(&self, user: &UserId, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
         let rows: Vec<Row> = read!(self.db, pool => {
@@ -83,7 +98,13 @@ impl Store {
             .fetch_all(pool)
             .await?
         });
-        let entry = |row: Row| AuditEntry {
+        Ok(rows.into_iter().map(AuditEntry::from).collect())
+    }
+}
+
+impl From<Row> for AuditEntry {
+    fn from(row: Row) -> Self {
+        Self {
             at: seconds(row.at),
             actor: row.actor,
             org: row.org_id,
@@ -93,7 +114,6 @@ impl Store {
             reason: row.reason,
             strategy_digest: row.strategy_digest,
             request_id: row.request_id,
-        };
-        Ok(rows.into_iter().map(entry).collect())
+        }
     }
 }

@@ -4,23 +4,24 @@
 //! SHA-256, so that reading the database gives nobody a session.
 
 mod content;
+mod key;
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use secrecy::SecretString;
 use sqlx::FromRow;
 
-pub use self::content::SessionContent;
+use self::key::SessionId;
+pub use self::key::SessionKey;
 use super::{
-    Db, Lease, Store, StoreError, change, instant, leases::hold_lease, random_bytes, read, seconds,
+    Db, Lease, Store, StoreError, change, instant,
+    leases::hold_lease,
+    read, seconds,
+    tokens::{SealedPair, put_token},
     transact,
 };
 use crate::{
     cipher::{Place, Sealed},
-    hex,
-    identity::UserId,
-    secret,
+    identity::{SessionContent, TokenPair, UserId},
 };
 
 /// How often a session's last use is written down, in seconds.
@@ -28,37 +29,6 @@ const SEEN_EVERY: u64 = 60;
 
 /// How often sessions that are over are cleared away, in seconds.
 const SWEEP_EVERY: u64 = 60;
-
-/// The id of a session as a cookie carries it: 256 random bits in base64url.
-#[derive(Clone, Debug)]
-pub struct SessionKey(SecretString);
-
-impl SessionKey {
-    /// Takes what a cookie holds; `None` where it is no id of a session.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
-        (bytes.len() == 32).then(|| Self(SecretString::from(text)))
-    }
-
-    fn random() -> Self {
-        Self(SecretString::from(BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<32>())))
-    }
-
-    /// What goes into the cookie.
-    #[must_use]
-    pub fn text(&self) -> &SecretString {
-        &self.0
-    }
-
-    fn hash(&self) -> SessionId {
-        SessionId(hex::encode(&secret::digest(&self.0)))
-    }
-}
-
-/// A session's row: the digest of its key, by which nobody can present it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct SessionId(String);
 
 /// A session that has begun.
 #[derive(Clone, Debug)]
@@ -102,12 +72,13 @@ pub(super) fn place<'a>(user: &'a str, id: &'a str) -> Place<'a> {
 }
 
 impl Store {
-    /// Begins a session, always under a new id; the one that the browser had
-    /// before ends in the same moment.
+    /// Begins a session, always under a new id, and stores the tokens that came
+    /// with it; the session that the browser had before ends in the same moment.
     pub async fn begin_session(
         &self,
         user: &UserId,
         content: &SessionContent,
+        tokens: &[(String, TokenPair)],
         before: Option<&SessionKey>,
     ) -> Result<NewSession, StoreError> {
         let key = SessionKey::random();
@@ -148,6 +119,15 @@ impl Store {
             .bind(instant(expires_at))
             .execute(&mut *tx)
             .await?;
+            for (name, pair) in tokens {
+                // Whoever renews the pair before it loses the lease, so that it
+                // does not come back.
+                sqlx::query("delete from leases where resource = $1")
+                    .bind(self.tokens(user).resource(name))
+                    .execute(&mut *tx)
+                    .await?;
+                put_token!(self, user.as_str(), name.as_str(), pair, tx);
+            }
         });
         self.sweep(now).await;
         Ok(NewSession { key, expires_at })
@@ -265,6 +245,17 @@ impl Store {
                 .rows_affected()
                 > 0
         }))
+    }
+
+    /// Ends a session that was presented.
+    pub(crate) async fn end_this(&self, session: &Session) -> Result<(), StoreError> {
+        change!(self.db, pool => {
+            sqlx::query("delete from sessions where id_hash = $1")
+                .bind(&session.id.0)
+                .execute(pool)
+                .await?;
+        });
+        Ok(())
     }
 
     /// Ends every session of a user.

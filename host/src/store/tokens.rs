@@ -12,7 +12,7 @@ use sqlx::FromRow;
 use super::{Lease, Store, StoreError, instant, leases::hold_lease, read, seconds, transact};
 use crate::{
     cipher::{Cipher, Place, Sealed},
-    identity::UserId,
+    identity::{TokenPair, UserId},
 };
 
 /// Whether a stored token can be expected to work.
@@ -25,23 +25,6 @@ pub enum TokenState {
         /// Why, for the log.
         reason: String,
     },
-}
-
-/// A token with what renews it.
-#[derive(Clone, Debug, Default)]
-pub struct TokenPair {
-    /// The access token, where there is one.
-    pub access: Option<Arc<SecretString>>,
-    /// The token to renew it with, where there is one.
-    pub refresh: Option<Arc<SecretString>>,
-    /// When the access token expires; `None` means never.
-    pub access_expires_at: Option<u64>,
-    /// When the refresh token expires; `None` means never.
-    pub refresh_expires_at: Option<u64>,
-    /// The provider's host, where it is not the provider's usual one.
-    pub host: Option<String>,
-    /// The user's account id at the provider.
-    pub account_id: Option<String>,
 }
 
 /// A token as stored.
@@ -157,7 +140,7 @@ impl Tokens<'_> {
     }
 
     /// With the length before the id, so that no two users meet.
-    fn resource(&self, name: &str) -> String {
+    pub(super) fn resource(&self, name: &str) -> String {
         format!("token:{}:{}:{name}", self.user.as_str().len(), self.user)
     }
 
@@ -208,6 +191,38 @@ impl SealedPair {
     }
 }
 
+/// Within a transaction: stores a pair in the place of the one before.
+macro_rules! put_token {
+    ($store:expr, $user:expr, $name:expr, $pair:expr, $tx:ident) => {
+        let sealed = SealedPair::seal(&$store.cipher, $user, $name, $pair);
+        sqlx::query(
+            "insert into tokens (user_id, name, key_id, access, refresh, access_expires_at,
+                 refresh_expires_at, host, account_id, state, reason, stored_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'active', null, $10)
+             on conflict (user_id, name) do update set key_id = excluded.key_id,
+                 access = excluded.access, refresh = excluded.refresh,
+                 access_expires_at = excluded.access_expires_at,
+                 refresh_expires_at = excluded.refresh_expires_at, host = excluded.host,
+                 account_id = excluded.account_id, state = 'active', reason = null,
+                 stored_at = excluded.stored_at",
+        )
+        .bind($user)
+        .bind($name)
+        .bind(&sealed.key)
+        .bind(&sealed.access)
+        .bind(&sealed.refresh)
+        .bind($pair.access_expires_at.map(instant))
+        .bind($pair.refresh_expires_at.map(instant))
+        .bind(&$pair.host)
+        .bind(&$pair.account_id)
+        .bind($store.now())
+        .execute(&mut *$tx)
+        .await?;
+    };
+}
+
+pub(super) use put_token;
+
 /// The sole right to change one token.
 #[derive(Debug)]
 pub struct TokenLease {
@@ -235,34 +250,9 @@ impl TokenLease {
     /// Stores a pair in the place of the old one.
     pub async fn save(&mut self, pair: &TokenPair) -> Result<(), StoreError> {
         let store = &self.lease.store;
-        let (user, name) = (self.user.as_str(), self.name.as_str());
-        let sealed = SealedPair::seal(&store.cipher, user, name, pair);
-        let now = store.now();
         transact!(store.db, tx => {
             hold_lease!(self.lease, tx);
-            sqlx::query(
-                "insert into tokens (user_id, name, key_id, access, refresh, access_expires_at,
-                     refresh_expires_at, host, account_id, state, reason, stored_at)
-                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'active', null, $10)
-                 on conflict (user_id, name) do update set key_id = excluded.key_id,
-                     access = excluded.access, refresh = excluded.refresh,
-                     access_expires_at = excluded.access_expires_at,
-                     refresh_expires_at = excluded.refresh_expires_at, host = excluded.host,
-                     account_id = excluded.account_id, state = 'active', reason = null,
-                     stored_at = excluded.stored_at",
-            )
-            .bind(user)
-            .bind(name)
-            .bind(&sealed.key)
-            .bind(&sealed.access)
-            .bind(&sealed.refresh)
-            .bind(pair.access_expires_at.map(instant))
-            .bind(pair.refresh_expires_at.map(instant))
-            .bind(&pair.host)
-            .bind(&pair.account_id)
-            .bind(now)
-            .execute(&mut *tx)
-            .await?;
+            put_token!(store, self.user.as_str(), self.name.as_str(), pair, tx);
         });
         self.lease.rotation_is_stored();
         Ok(())

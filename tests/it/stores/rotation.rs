@@ -58,7 +58,7 @@ async fn fill(store: &Store) -> vestibule::store::NewSession {
     note_secret(&store.api_keys(&scope).system("automation").await.unwrap().text);
     let new = NewApiKey { name: "own".to_owned(), ..NewApiKey::default() };
     note_secret(&store.api_keys(&scope).create(&new).await.unwrap().text);
-    store.begin_session(&scope.user, &SessionContent::default(), None).await.unwrap()
+    store.begin_session(&scope.user, &SessionContent::default(), &[], None).await.unwrap()
 }
 
 async fn check(store: &Store, session: &vestibule::store::NewSession, system: &str) {

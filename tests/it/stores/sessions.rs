@@ -27,7 +27,7 @@ on_both_databases! {
     async fn a_session_comes_back_as_it_was_and_only_by_its_key(database: Database) {
         let store = database.open().await;
         let ada = user(&store, "ada").await.user;
-        let new = store.begin_session(&ada, &content(), None).await.unwrap();
+        let new = store.begin_session(&ada, &content(), &[], None).await.unwrap();
         note_secret(new.key.text());
         assert_eq!(new.expires_at, NOW + 30 * DAY);
         let session = store.session(&new.key).await.unwrap().unwrap();
@@ -49,8 +49,8 @@ on_both_databases! {
     async fn a_log_in_has_a_new_id_and_ends_the_one_before(database: Database) {
         let store = database.open().await;
         let ada = user(&store, "ada").await.user;
-        let first = store.begin_session(&ada, &content(), None).await.unwrap();
-        let second = store.begin_session(&ada, &content(), Some(&first.key)).await.unwrap();
+        let first = store.begin_session(&ada, &content(), &[], None).await.unwrap();
+        let second = store.begin_session(&ada, &content(), &[], Some(&first.key)).await.unwrap();
         assert_ne!(text(first.key.text()), text(second.key.text()));
         assert!(store.session(&first.key).await.unwrap().is_none());
         assert!(store.session(&second.key).await.unwrap().is_some());
@@ -59,10 +59,10 @@ on_both_databases! {
     async fn a_session_ends_when_it_idles_and_when_it_is_old(database: Database) {
         let store = database.open().await;
         let ada = user(&store, "ada").await.user;
-        let idle = store.begin_session(&ada, &content(), None).await.unwrap();
-        let busy = store.begin_session(&ada, &content(), None).await.unwrap();
+        let idle = store.begin_session(&ada, &content(), &[], None).await.unwrap();
+        let busy = store.begin_session(&ada, &content(), &[], None).await.unwrap();
         let brief = SessionContent { expires_at: Some(NOW + DAY), ..content() };
-        let brief = store.begin_session(&ada, &brief, None).await.unwrap();
+        let brief = store.begin_session(&ada, &brief, &[], None).await.unwrap();
         assert_eq!(brief.expires_at, NOW + DAY);
         for day in 1..30 {
             database.clock.advance(DAY);
@@ -75,7 +75,7 @@ on_both_databases! {
         database.clock.advance(DAY);
         assert!(store.session(&busy.key).await.unwrap().is_none());
         // Whoever comes next clears away what is over.
-        store.begin_session(&ada, &content(), None).await.unwrap();
+        store.begin_session(&ada, &content(), &[], None).await.unwrap();
         assert_eq!(database.scalar("select cast(count(*) as text) from sessions").await, "1");
     }
 
@@ -85,10 +85,10 @@ on_both_databases! {
         let mut hers = Vec::new();
         for id in ["idp-1", "idp-1", "idp-2"] {
             let content = SessionContent { idp_session_id: Some(id.to_owned()), ..content() };
-            hers.push(store.begin_session(&ada, &content, None).await.unwrap().key);
+            hers.push(store.begin_session(&ada, &content, &[], None).await.unwrap().key);
         }
         let other = SessionContent { idp_session_id: Some("idp-3".to_owned()), ..content() };
-        let his = store.begin_session(&bob, &other, None).await.unwrap().key;
+        let his = store.begin_session(&bob, &other, &[], None).await.unwrap().key;
         assert_eq!(store.end_idp_sessions("idp-1").await.unwrap(), 2);
         assert!(store.session(&hers[2]).await.unwrap().is_some());
         assert_eq!(store.end_sessions(&ada).await.unwrap(), 1);
@@ -100,21 +100,21 @@ on_both_databases! {
     async fn a_disabled_user_s_sessions_are_over_for_good(database: Database) {
         let store = database.open().await;
         let ada = user(&store, "ada").await.user;
-        let key = store.begin_session(&ada, &content(), None).await.unwrap().key;
+        let key = store.begin_session(&ada, &content(), &[], None).await.unwrap().key;
         store.set_user_disabled(&ada, true).await.unwrap();
         assert!(store.session(&key).await.unwrap().is_none());
-        let error = store.begin_session(&ada, &content(), None).await.unwrap_err();
+        let error = store.begin_session(&ada, &content(), &[], None).await.unwrap_err();
         assert!(matches!(error, StoreError::Disabled(_)), "{error:?}");
         store.set_user_disabled(&ada, false).await.unwrap();
         assert!(store.session(&key).await.unwrap().is_none());
-        let error = store.begin_session(&user_id("nobody"), &content(), None).await.unwrap_err();
+        let error = store.begin_session(&user_id("nobody"), &content(), &[], None).await.unwrap_err();
         assert!(matches!(error, StoreError::NoUser(_)), "{error:?}");
     }
 
     async fn one_replica_renews_and_the_others_find_it_renewed(database: Database) {
         let (store, replica) = (database.open().await, database.open().await);
         let ada = user(&store, "ada").await.user;
-        let key = store.begin_session(&ada, &content(), None).await.unwrap().key;
+        let key = store.begin_session(&ada, &content(), &[], None).await.unwrap().key;
         let session = store.session(&key).await.unwrap().unwrap();
         let mut lease = store.lease_session(&session, SHORT).await.unwrap();
         let busy = replica.lease_session(&session, SHORT).await.unwrap_err();
@@ -138,7 +138,7 @@ on_both_databases! {
     async fn a_renewal_that_was_begun_and_never_saved_ends_the_session(database: Database) {
         let store = database.open().await;
         let ada = user(&store, "ada").await.user;
-        let key = store.begin_session(&ada, &content(), None).await.unwrap().key;
+        let key = store.begin_session(&ada, &content(), &[], None).await.unwrap().key;
         let session = store.session(&key).await.unwrap().unwrap();
         // Abandoned: it goes on.
         let mut lease = store.lease_session(&session, SHORT).await.unwrap();
@@ -162,7 +162,7 @@ on_both_databases! {
     async fn a_log_out_in_the_middle_of_a_renewal_is_not_undone(database: Database) {
         let store = database.open().await;
         let ada = user(&store, "ada").await.user;
-        let key = store.begin_session(&ada, &content(), None).await.unwrap().key;
+        let key = store.begin_session(&ada, &content(), &[], None).await.unwrap().key;
         let session = store.session(&key).await.unwrap().unwrap();
         let mut lease = store.lease_session(&session, SHORT).await.unwrap();
         lease.begin_rotation().await.unwrap();

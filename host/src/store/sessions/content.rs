@@ -1,37 +1,11 @@
 //! What a session holds, and how it is laid out before it is sealed.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::secret::len;
-
-/// What a strategy wants to find again.
-#[derive(Clone, Default)]
-pub struct SessionContent {
-    /// In a form of the strategy's own.
-    pub data: Vec<u8>,
-    /// Secrets by name.
-    pub secrets: Vec<(String, Arc<SecretString>)>,
-    /// From when on the session should be renewed.
-    pub refresh_at: Option<u64>,
-    /// When it is over, whatever the host's own limits say.
-    pub expires_at: Option<u64>,
-    /// The identity provider's own id of the session.
-    pub idp_session_id: Option<String>,
-}
-
-impl fmt::Debug for SessionContent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<&String> = self.secrets.iter().map(|(name, _)| name).collect();
-        f.debug_struct("SessionContent")
-            .field("secrets", &names)
-            .field("refresh_at", &self.refresh_at)
-            .field("expires_at", &self.expires_at)
-            .finish_non_exhaustive()
-    }
-}
+use crate::{identity::SessionContent, secret::len};
 
 /// What stands before the data and the texts of a session's secrets, as JSON and on
 /// a line of its own.
@@ -48,7 +22,7 @@ struct Header {
 
 impl SessionContent {
     /// What stands before the texts of the secrets, the data included.
-    pub(super) fn header(&self) -> Vec<u8> {
+    pub(in crate::store) fn header(&self) -> Vec<u8> {
         let length = |(name, value): &(String, Arc<SecretString>)| (name.clone(), len(value));
         let header = Header {
             data: self.data.len(),
@@ -65,7 +39,7 @@ impl SessionContent {
     }
 
     /// What was sealed: a header and the texts after it.
-    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(in crate::store) fn parse(bytes: &[u8]) -> Option<Self> {
         let end = bytes.iter().position(|byte| *byte == b'\n')?;
         let (line, mut texts) = bytes.split_at(end + 1);
         let header: Header = serde_json::from_slice(line).ok()?;

@@ -1,0 +1,79 @@
+//! `[server]`: where Vestibule listens and how it is reached.
+
+use std::{net::SocketAddr, time::Duration};
+
+use secrecy::SecretString;
+use url::Url;
+
+use super::{
+    source::{Mistakes, Section, Source},
+    values::{self, Span},
+};
+
+/// `[server]`: where Vestibule listens and how it is reached.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// The origin by which browsers reach Vestibule, where that is not `listen`.
+    pub public_url: Option<Url>,
+    /// Origins of your own apps: browsers may be sent back to them after a log-in,
+    /// and their pages may write with a session's cookie.
+    pub allowed_origins: Vec<Url>,
+    /// Listen beyond loopback even with a strategy that lets everybody in.
+    pub allow_open: bool,
+    /// How long a shutdown waits for requests that are running.
+    pub shutdown_timeout: Duration,
+    /// The key that other services present.
+    pub service_key: Option<SecretString>,
+}
+
+impl Server {
+    /// The origin by which browsers reach Vestibule: `public_url`, or this
+    /// machine where it listens on loopback.
+    #[must_use]
+    pub fn public_origin(&self) -> Option<Url> {
+        self.public_url.clone().or_else(|| {
+            let local = self.listen.ip().is_loopback();
+            local.then(|| Url::parse(&format!("http://localhost:{}", self.listen.port())).ok())?
+        })
+    }
+
+    /// Whether browsers reach Vestibule over https.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.public_url.as_ref().is_some_and(|url| url.scheme() == "https")
+    }
+
+    pub(super) fn read(root: &mut Section<'_>, source: &Source, mistakes: &mut Mistakes) -> Self {
+        let mut section = root.section("server", mistakes);
+        let server = Self {
+            listen: section.take("listen", mistakes).unwrap_or(([127, 0, 0, 1], 3000).into()),
+            public_url: section.take("public_url", mistakes),
+            allowed_origins: section.take("allowed_origins", mistakes).unwrap_or_default(),
+            allow_open: section.take("allow_open", mistakes).unwrap_or(false),
+            shutdown_timeout: section
+                .take("shutdown_timeout", mistakes)
+                .map_or(Duration::from_secs(10), |Span(duration)| duration),
+            service_key: section.shared_key(
+                "service_key",
+                "service_key_file",
+                "AUTOMATIONS_SERVICE_KEY",
+                mistakes,
+            ),
+        };
+        section.finish(mistakes);
+        if server.public_url.as_ref().is_some_and(|url| !values::is_origin(url)) {
+            mistakes.push(source.mistake(
+                &["server", "public_url"],
+                "it is not an origin such as \"https://auth.example.com\"",
+            ));
+        }
+
+        if let Some(other) = server.allowed_origins.iter().find(|url| !values::is_origin(url)) {
+            let what = format!("{other} is not an origin such as \"https://app.example.com\"");
+            mistakes.push(source.mistake(&["server", "allowed_origins"], &what));
+        }
+        server
+    }
+}

@@ -1,0 +1,178 @@
+//! A browser's session on a request: decided, and renewed where it is due.
+
+use std::sync::Arc;
+
+use crate::{
+    engine::{self, CallError, Decision, Renewing, SessionChange, Strategy},
+    host::Host,
+    identity::{Credential, PresentedSession, Refusal, Request},
+    store::{Session, StoreError},
+};
+
+/// A session could not be decided about. It is kept.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The strategy gave no answer.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+type Decided = Result<Result<Decision, Refusal>, SessionError>;
+
+impl Host {
+    /// Decides a request that presents a live session.
+    pub(crate) async fn decide_session(
+        &self,
+        strategy: &Arc<Strategy>,
+        request: Request<'_>,
+        session: Session,
+    ) -> Decided {
+        if !self.is_due(&session) {
+            return self.decide_as_it_is(strategy, request, &session).await;
+        }
+        // To its end, even if the caller goes away: what the identity provider
+        // gives in exchange for a token that works once must not be lost.
+        let (host, strategy) = (self.clone(), Arc::clone(strategy));
+        let request = OwnRequest::of(&request);
+        engine::to_the_end(async move { host.renew_session(&strategy, &request, session).await })
+            .await
+    }
+
+    fn is_due(&self, session: &Session) -> bool {
+        session.content.refresh_at.is_some_and(|at| at <= self.clock().now())
+    }
+
+    async fn decide_as_it_is(
+        &self,
+        strategy: &Strategy,
+        mut request: Request<'_>,
+        session: &Session,
+    ) -> Decided {
+        request.credential = credential(session);
+        let decision = strategy.authenticate(request).await?;
+        match &decision {
+            Ok(Decision { session: SessionChange::Replace(content), .. }) => {
+                let mut lease = self.lease(strategy, session).await?;
+                lease.save(content).await?;
+                lease.release().await?;
+            }
+            Ok(Decision { session: SessionChange::Clear, .. })
+            | Err(Refusal::Unauthenticated(_)) => self.store().end_this(session).await?,
+            // Nothing changes, or the session is not at fault.
+            Ok(Decision { session: SessionChange::Keep, .. }) | Err(_) => {}
+        }
+        Ok(decision)
+    }
+
+    async fn lease(
+        &self,
+        strategy: &Strategy,
+        session: &Session,
+    ) -> Result<crate::store::SessionLease, StoreError> {
+        self.store().lease_session(session, strategy.wall()).await
+    }
+
+    /// One renewal, however many requests and replicas want it: the others wait,
+    /// and find it done.
+    async fn renew_session(
+        &self,
+        strategy: &Strategy,
+        request: &OwnRequest,
+        session: Session,
+    ) -> Decided {
+        let over = |why: &str| Ok(Err(Refusal::Unauthenticated(why.to_owned())));
+        let lease = match self.lease(strategy, &session).await {
+            Ok(lease) => lease,
+            Err(StoreError::Busy) => {
+                let why = "another call renews the session and takes long".to_owned();
+                return Ok(Err(Refusal::Unavailable(why)));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if lease.was_interrupted() {
+            // Giving the lease back ends the session.
+            lease.release().await?;
+            return over("a renewal was interrupted after it may have used up the refresh token");
+        }
+        let Some(session) = lease.current().await? else {
+            lease.release().await?;
+            return over("the session ended while it was to be renewed");
+        };
+        if !self.is_due(&session) {
+            lease.release().await?;
+            return self.decide_as_it_is(strategy, request.borrow(), &session).await;
+        }
+        let mut asked = request.borrow();
+        asked.credential = credential(&session);
+        let (answer, Renewing(mut lease)) = strategy.renew(asked, Renewing(lease)).await;
+        match &answer {
+            Ok(Ok(Decision { session: SessionChange::Replace(content), .. })) => {
+                lease.save(content).await?;
+            }
+            Ok(
+                Ok(Decision { session: SessionChange::Clear, .. })
+                | Err(Refusal::Unauthenticated(_)),
+            ) => self.store().end_this(&session).await?,
+            Ok(_) | Err(_) => {}
+        }
+        lease.release().await?;
+        Ok(answer?)
+    }
+}
+
+fn credential(session: &Session) -> Credential {
+    Credential::Session(Box::new(PresentedSession {
+        user: session.user.clone(),
+        content: session.content.clone(),
+    }))
+}
+
+/// A request that outlives the connection it came by.
+struct OwnRequest {
+    method: String,
+    host: String,
+    path: String,
+    query: Option<String>,
+    headers: Vec<Option<String>>,
+    rest: Request<'static>,
+}
+
+impl OwnRequest {
+    fn of(request: &Request<'_>) -> Self {
+        Self {
+            method: request.method.to_owned(),
+            host: request.host.to_owned(),
+            path: request.path.to_owned(),
+            query: request.query.map(str::to_owned),
+            headers: request.headers.iter().map(|value| value.map(str::to_owned)).collect(),
+            rest: Request {
+                method: "",
+                scheme: request.scheme,
+                host: "",
+                path: "",
+                query: None,
+                client_address: request.client_address,
+                credential: Credential::Absent,
+                headers: Vec::new(),
+                id: request.id,
+            },
+        }
+    }
+
+    fn borrow(&self) -> Request<'_> {
+        Request {
+            method: &self.method,
+            scheme: self.rest.scheme,
+            host: &self.host,
+            path: &self.path,
+            query: self.query.as_deref(),
+            client_address: self.rest.client_address,
+            credential: Credential::Absent,
+            headers: self.headers.iter().map(Option::as_deref).collect(),
+            id: self.rest.id,
+        }
+    }
+}

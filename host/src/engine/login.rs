@@ -1,0 +1,266 @@
+//! Asking a strategy about a log-in: where the browser goes next, who has
+//! arrived, and what a log-out leads to.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use url::Url;
+
+use super::{
+    call::{Answer, CallError},
+    output,
+    strategy::{Strategy, leave},
+};
+use crate::{
+    bindings::exports::vestibule::auth::login as wit,
+    capability::secrets::{Secret, handles},
+    identity::{
+        Identity, LoginState, NamedSecrets, PresentedSession, RequestId, SessionContent, TokenPair,
+    },
+};
+
+/// What a strategy may keep of a trip, in bytes. A browser carries it.
+const MAX_STATE_BYTES: usize = 4 * 1024;
+/// The longest location that a browser is sent to, in bytes.
+const MAX_LOCATION_BYTES: usize = 8 * 1024;
+/// Tokens that may come with one log-in.
+const MAX_TOKENS: usize = 16;
+
+/// The values that the host made for one trip to an identity provider.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// Where the browser comes back to.
+    pub redirect_uri: &'a str,
+    /// The anti-forgery value.
+    pub state: &'a str,
+    /// The nonce of an OpenID Connect request.
+    pub nonce: &'a str,
+    /// The PKCE challenge, by the method `S256`.
+    pub code_challenge: &'a str,
+}
+
+/// A browser that came back, its anti-forgery value checked.
+pub struct Callback<'a> {
+    /// The authorization code.
+    pub code: Option<SecretString>,
+    /// The PKCE verifier of the trip.
+    pub verifier: Arc<SecretString>,
+    /// The nonce of the trip.
+    pub nonce: &'a str,
+    /// The redirect URI of the trip.
+    pub redirect_uri: &'a str,
+    /// Every other parameter, `code` and `state` apart.
+    pub parameters: &'a [(String, String)],
+    /// What the strategy kept of the trip.
+    pub kept: LoginState,
+    /// For a further trip.
+    pub next: Attempt<'a>,
+}
+
+/// Somebody who has logged in.
+pub struct SignedIn {
+    /// Who.
+    pub identity: Identity,
+    /// What to remember of the browser.
+    pub session: SessionContent,
+    /// Tokens to store for the user, by name.
+    pub tokens: Vec<(String, TokenPair)>,
+}
+
+/// What happens next in a log-in.
+pub enum LoginStep {
+    /// The browser goes on a trip.
+    Redirect {
+        /// Where to.
+        location: Url,
+        /// What to find again.
+        kept: LoginState,
+    },
+    /// The log-in is done.
+    SignedIn(Box<SignedIn>),
+}
+
+/// The identity provider's own log-out page.
+pub struct LogOutRedirect {
+    /// Where it is.
+    pub location: Url,
+    /// Parameters to append whose values are secrets.
+    pub parameters: NamedSecrets,
+}
+
+impl<'a> Attempt<'a> {
+    fn lower(self) -> wit::Attempt<'a> {
+        let Self { redirect_uri, state, nonce, code_challenge } = self;
+        wit::Attempt { redirect_uri, state, nonce, code_challenge }
+    }
+}
+
+impl Strategy {
+    /// Begins a log-in.
+    pub async fn begin_login(
+        &self,
+        attempt: Attempt<'_>,
+        hint: Option<&str>,
+        request: RequestId,
+    ) -> Answer<LoginStep> {
+        let (lane, permit) = self.enter()?;
+        let mut store = self.store(lane, request);
+        let asked = wit::LoginRequest { attempt: attempt.lower(), hint };
+        let answer = self
+            .within_wall(&mut store, async |store| {
+                let instance = lane.pre.instantiate_async(&mut *store).await?;
+                instance.vestibule_auth_login().call_begin(store, asked).await
+            })
+            .await;
+        let step =
+            answer.and_then(|answer| self.login_step(&mut store.data_mut().context.table, answer));
+        leave(store, permit);
+        step
+    }
+
+    /// Goes on with a log-in when the browser comes back.
+    pub async fn complete_login(
+        &self,
+        callback: Callback<'_>,
+        request: RequestId,
+    ) -> Answer<LoginStep> {
+        let (lane, permit) = self.enter()?;
+        let mut store = self.store(lane, request);
+        let answer = self
+            .within_wall(&mut store, async |store| {
+                let table = &mut store.data_mut().context.table;
+                let secrets = handles::lower_secrets(table, &callback.kept.secrets)?;
+                let code = callback.code.map(|code| table.push(Secret::new(code))).transpose()?;
+                let code_verifier = table.push(Secret::new(callback.verifier))?;
+                let parameters: Vec<_> = callback
+                    .parameters
+                    .iter()
+                    .map(|(name, value)| wit::Parameter { name, value })
+                    .collect();
+                let lowered = wit::Callback {
+                    code,
+                    code_verifier,
+                    nonce: callback.nonce,
+                    redirect_uri: callback.redirect_uri,
+                    parameters: &parameters,
+                    state: wit::LoginStateParam { data: &callback.kept.data, secrets: &secrets },
+                    next: callback.next.lower(),
+                };
+                let instance = lane.pre.instantiate_async(&mut *store).await?;
+                instance.vestibule_auth_login().call_complete(store, lowered).await
+            })
+            .await;
+        let step =
+            answer.and_then(|answer| self.login_step(&mut store.data_mut().context.table, answer));
+        leave(store, permit);
+        step
+    }
+
+    /// Tells the strategy that a browser logs out; its answer says whether the
+    /// identity provider has a page to visit.
+    pub async fn log_out(
+        &self,
+        session: &PresentedSession,
+        return_to: &str,
+        request: RequestId,
+    ) -> Answer<Option<LogOutRedirect>> {
+        let (lane, permit) = self.enter()?;
+        let mut store = self.store(lane, request);
+        let answer = self
+            .within_wall(&mut store, async |store| {
+                let table = &mut store.data_mut().context.table;
+                let secrets = handles::lower_secrets(table, &session.content.secrets)?;
+                let session = handles::lower_session(&session.content, &secrets);
+                let asked = wit::LogOutRequest { session, return_to };
+                let instance = lane.pre.instantiate_async(&mut *store).await?;
+                instance.vestibule_auth_login().call_log_out(store, asked).await
+            })
+            .await;
+        let redirect = answer.and_then(|answer| match answer {
+            Ok(None) => Ok(Ok(None)),
+            Ok(Some(redirect)) => {
+                let table = &mut store.data_mut().context.table;
+                let parameters = handles::take_secrets(table, redirect.parameters)
+                    .map_err(CallError::MalformedOutput)?;
+                let location = self.destination(&redirect.location)?;
+                Ok(Ok(Some(LogOutRedirect { location, parameters })))
+            }
+            Err(error) => Ok(Err(output::refusal(error))),
+        });
+        leave(store, permit);
+        redirect
+    }
+
+    fn login_step(
+        &self,
+        table: &mut wasmtime::component::ResourceTable,
+        answer: Result<wit::LoginStep, wit::Error>,
+    ) -> Answer<LoginStep> {
+        let step = match answer {
+            Ok(step) => step,
+            Err(error) => return Ok(Err(output::refusal(error))),
+        };
+        Ok(Ok(match step {
+            wit::LoginStep::Redirect(redirect) => {
+                let data = redirect.state.data;
+                if data.len() > MAX_STATE_BYTES {
+                    return malformed("it keeps more than 4 KiB of a log-in");
+                }
+                let secrets = handles::take_secrets(table, redirect.state.secrets)
+                    .map_err(CallError::MalformedOutput)?;
+                LoginStep::Redirect {
+                    location: self.destination(&redirect.location)?,
+                    kept: LoginState { data, secrets },
+                }
+            }
+            wit::LoginStep::SignedIn(signed_in) => {
+                let identity = output::identity(signed_in.identity, self.description.local_owner)?;
+                if identity.user_id.is_none() {
+                    return malformed("it says that the local owner has logged in");
+                }
+                if signed_in.tokens.len() > MAX_TOKENS {
+                    return malformed("it stores more than 16 tokens");
+                }
+                let session = handles::take_session(table, signed_in.session)
+                    .map_err(CallError::MalformedOutput)?;
+                let tokens = signed_in
+                    .tokens
+                    .into_iter()
+                    .map(|token| handles::take_token(table, token))
+                    .collect::<Result<Vec<_>, _>>()
+                    .map_err(CallError::MalformedOutput)?;
+                if tokens.iter().any(|(name, _)| !self.token_names.contains(name)) {
+                    return malformed(
+                        "it stores a token whose name is not in [auth.grants] token_store",
+                    );
+                }
+                LoginStep::SignedIn(Box::new(SignedIn { identity, session, tokens }))
+            }
+        }))
+    }
+
+    /// Where a browser is sent: to an origin that the operator granted, whatever
+    /// a component says.
+    fn destination(&self, location: &str) -> Result<Url, CallError> {
+        if location.len() > MAX_LOCATION_BYTES {
+            return malformed("it sends the browser to a location longer than 8 KiB");
+        }
+        let Ok(location) = Url::parse(location) else {
+            return malformed("it sends the browser to what is no URL");
+        };
+        if !location.username().is_empty()
+            || location.password().is_some()
+            || !self.destinations.contains(&location.origin())
+        {
+            return malformed(
+                "it sends the browser to an origin that is neither in [auth.grants] http nor in \
+                 browser",
+            );
+        }
+        Ok(location)
+    }
+}
+
+fn malformed<T>(what: &'static str) -> Result<T, CallError> {
+    Err(CallError::MalformedOutput(what))
+}

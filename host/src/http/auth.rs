@@ -1,0 +1,331 @@
+//! The browser's way in: `GET /auth/login`, the trip to the identity provider,
+//! and `GET /auth/callback`.
+//!
+//! The strategy says where the browser goes and who has arrived. The host makes
+//! what keeps a log-in from being forged (RFC 9700 section 4.7), checks it
+//! before anybody asks the network anything, and writes every response.
+
+mod attempt;
+mod log_out;
+mod return_to;
+
+use axum::{
+    extract::{FromRequestParts as _, Request, State},
+    response::{IntoResponse as _, Redirect, Response},
+};
+use http::{HeaderMap, HeaderValue, header, request::Parts};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use url::{Url, form_urlencoded};
+
+pub(super) use self::log_out::{api_log_out, authenticate, log_out};
+use self::{attempt::Trip, return_to::checked};
+use super::{
+    Caller, Problem,
+    pages::{self, Notice},
+    session::Cookies,
+};
+use crate::{
+    engine::{Callback, LoginStep, SignedIn},
+    host::Host,
+    identity::{Outcome, Refusal, RequestId, UserId},
+    limit::Who,
+    store::{AuditEntry, LOGIN_SECONDS, PendingLogin, SessionKey},
+    text,
+};
+
+/// Where an identity provider sends the browser back to, below the public origin.
+const CALLBACK: &str = "/auth/callback";
+
+/// The longest text of an identity provider that a page repeats, in bytes.
+const MAX_SHOWN_BYTES: usize = 256;
+
+/// The page that offers to sign in; who is signed in already goes on.
+pub(super) async fn page(State(host): State<Host>, request: Request) -> Result<Response, Problem> {
+    let (mut parts, _) = request.into_parts();
+    let origin = origin(&host)?;
+    let query = Query::of(&parts);
+    let to = query.only("return_to")?.and_then(|to| checked(to, &host, &origin));
+    let shown = shown_host(&origin);
+    match Caller::from_request_parts(&mut parts, &host).await {
+        Ok(Caller { outcome: Outcome::Authenticated(identity), session, .. }) => {
+            if let Some(to) = to {
+                return Ok(Redirect::to(&to).into_response());
+            }
+            let id = identity.user_id.as_ref().map_or("the local owner", |id| id.as_str());
+            let name = identity.display_name.as_deref().or(identity.email.as_deref());
+            let name = name.unwrap_or(id);
+            Ok(pages::signed_in(&shown, name, session).into_response())
+        }
+        Ok(Caller { outcome: Outcome::Anonymous, .. }) => offer(&host, &shown, to.as_deref()),
+        // The cookie is over; whoever signs in gets another.
+        Err(problem) if problem.is_bad_credential() => offer(&host, &shown, to.as_deref()),
+        Err(problem) => Err(problem.noticed(Notice::Unavailable)),
+    }
+}
+
+fn offer(host: &Host, shown: &str, to: Option<&str>) -> Result<Response, Problem> {
+    let strategy = host.registry().current();
+    let label = strategy.description().log_in.as_deref().ok_or_else(no_log_in)?;
+    let start = match to {
+        Some(to) => {
+            format!("/auth/login/start?return_to={}", utf8_percent_encode(to, NON_ALPHANUMERIC))
+        }
+        None => "/auth/login/start".to_owned(),
+    };
+    Ok(pages::log_in(shown, label, &start, to).into_response())
+}
+
+/// Sends the browser on its trip.
+pub(super) async fn start(State(host): State<Host>, request: Request) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let id = request_id(&parts);
+    start_trip(&host, &parts, id).await.map_err(Problem::for_a_person)
+}
+
+async fn start_trip(host: &Host, parts: &Parts, id: RequestId) -> Result<Response, Problem> {
+    count(host, parts)?;
+    // An image or a frame that begins log-ins would fill the browser with cookies.
+    if parts.headers.get("sec-fetch-dest").is_some_and(|value| value != "document") {
+        return Err(Problem::forbidden_because("a log-in begins with a page of its own"));
+    }
+    let origin = origin(host)?;
+    let strategy = host.registry().current();
+    if strategy.description().log_in.is_none() {
+        return Err(no_log_in());
+    }
+    let query = Query::of(parts);
+    let to = query.only("return_to")?.and_then(|to| checked(to, host, &origin));
+    let redirect_uri = callback_uri(&origin);
+    let trip = Trip::new();
+    let begun =
+        strategy.begin_login(trip.attempt(&redirect_uri), query.only("hint")?, id).await??;
+    let trip = trip.returning_to(to.unwrap_or_else(|| "/".to_owned()));
+    Arrival { host, headers: &parts.headers, id }.go_on(begun, trip, None).await
+}
+
+/// The browser is back from its trip.
+pub(super) async fn callback(
+    State(host): State<Host>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let id = request_id(&parts);
+    let response = come_back(&host, &parts, id).await.map_err(Problem::for_a_person);
+    if response.is_err() {
+        count_refused(&host, &parts)?;
+    }
+    response
+}
+
+async fn come_back(host: &Host, parts: &Parts, id: RequestId) -> Result<Response, Problem> {
+    count(host, parts)?;
+    let cookies = Cookies::of(&host.config().server);
+    let query = Query::of(parts);
+    let unknown = || {
+        Problem::ambiguous(
+            "This browser has not begun the sign-in, or has finished it already. Sign in on one \
+             page at a time, with cookies allowed.",
+        )
+        .noticed(Notice::Unknown)
+    };
+    let state = query.only("state")?.ok_or_else(unknown)?;
+    let sealed = cookies.login(&parts.headers, state).ok_or_else(unknown)?;
+    let pending = host.store().open_login(state, &sealed).ok_or_else(unknown)?;
+    let now = host.clock().now();
+    let over_at = pending.begun_at.saturating_add(LOGIN_SECONDS);
+    let finished = |problem: Problem| problem.setting(cookies.no_login(state));
+    if now >= over_at {
+        let late = Problem::ambiguous("A sign-in may take ten minutes. This one took longer.");
+        return Err(finished(late.noticed(Notice::Expired)));
+    }
+    // Here, before the network is asked anything, and once on every replica.
+    if !host.store().use_once(state, over_at).await? {
+        return Err(finished(unknown()));
+    }
+    complete(host, parts, id, &query, pending).await.map_err(finished)
+}
+
+async fn complete(
+    host: &Host,
+    parts: &Parts,
+    id: RequestId,
+    query: &Query,
+    pending: PendingLogin,
+) -> Result<Response, Problem> {
+    let code = query.only("code")?.map(|code| code.to_owned().into());
+    let declined = query.only("error")?.map(|error| {
+        let described = query.only("error_description").ok().flatten().unwrap_or(error);
+        text::escape(&text::cut(described.to_owned(), MAX_SHOWN_BYTES))
+    });
+    let parameters: Vec<(String, String)> = query
+        .0
+        .iter()
+        .filter(|(name, _)| !matches!(name.as_str(), "code" | "state"))
+        .cloned()
+        .collect();
+    let redirect_uri = callback_uri(&origin(host)?);
+    let next = Trip::new();
+    let callback = Callback {
+        code,
+        verifier: pending.verifier,
+        nonce: &pending.nonce,
+        redirect_uri: &redirect_uri,
+        parameters: &parameters,
+        kept: pending.kept,
+        next: next.attempt(&redirect_uri),
+    };
+    let strategy = host.registry().current();
+    let step = match strategy.complete_login(callback, id).await? {
+        Ok(step) => step,
+        Err(refusal) => {
+            audited(host, "log-in", None, Some(&refusal), id).await;
+            let problem = Problem::from(refusal);
+            return Err(match declined {
+                Some(why) => problem.declined(&why),
+                None => problem,
+            });
+        }
+    };
+    let arrival = Arrival { host, headers: &parts.headers, id };
+    arrival.go_on(step, next.returning_to(pending.return_to), Some(&pending.state)).await
+}
+
+/// A browser in the middle of a log-in.
+struct Arrival<'a> {
+    host: &'a Host,
+    headers: &'a HeaderMap,
+    id: RequestId,
+}
+
+impl Arrival<'_> {
+    /// On to the identity provider, or in. `done` is the trip that ended here.
+    async fn go_on(
+        &self,
+        step: LoginStep,
+        trip: Trip,
+        done: Option<&str>,
+    ) -> Result<Response, Problem> {
+        let cookies = Cookies::of(&self.host.config().server);
+        let mut response = match step {
+            LoginStep::Redirect { location, kept } => {
+                let pending = trip.pending(kept, self.host.clock().now());
+                let sealed = self.host.store().seal_login(&pending);
+                if sealed.len() > MAX_SEALED_BYTES {
+                    return Err(Problem::broken()
+                        .because("the strategy keeps more of a log-in than a cookie can hold"));
+                }
+                let mut response = Redirect::to(location.as_str()).into_response();
+                let set = cookies.new_login(self.headers, &pending.state, &sealed, LOGIN_SECONDS);
+                for cookie in set {
+                    response.headers_mut().append(header::SET_COOKIE, cookie);
+                }
+                response
+            }
+            LoginStep::SignedIn(arrived) => self.let_in(*arrived, &trip.return_to).await?,
+        };
+        if let Some(done) = done {
+            response.headers_mut().append(header::SET_COOKIE, cookies.no_login(done));
+        }
+        // Nothing of the callback's address goes anywhere (RFC 9700 section 4.2).
+        let no_referrer = const { HeaderValue::from_static("no-referrer") };
+        response.headers_mut().insert(header::REFERRER_POLICY, no_referrer);
+        Ok(response)
+    }
+
+    /// Begins the session, under a new id.
+    async fn let_in(&self, arrived: SignedIn, to: &str) -> Result<Response, Problem> {
+        let cookies = Cookies::of(&self.host.config().server);
+        let store = self.host.store();
+        // Whatever the browser presents is not asked who it is; it ends.
+        let before = cookies.session(self.headers).ok().flatten().and_then(SessionKey::parse);
+        let user = store.establish_user(&arrived.identity).await?;
+        let session = store
+            .begin_session(&user.id, &arrived.session, &arrived.tokens, before.as_ref())
+            .await?;
+        audited(self.host, "log-in", Some(&user.id), None, self.id).await;
+        let mut response = pages::onward(to).into_response();
+        let cookie = cookies.new_session(&session, self.host.clock().now());
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+        Ok(response)
+    }
+}
+
+/// What fits into one cookie with its name and attributes (RFC 6265bis section 5.6).
+const MAX_SEALED_BYTES: usize = 3_400;
+
+/// The parameters of a request's query.
+struct Query(Vec<(String, String)>);
+
+impl Query {
+    fn of(parts: &Parts) -> Self {
+        let query = parts.uri.query().unwrap_or_default();
+        Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect())
+    }
+
+    /// A parameter that may come once.
+    fn only(&self, name: &str) -> Result<Option<&str>, Problem> {
+        let mut values = self.0.iter().filter(|(found, _)| found == name);
+        let value = values.next().map(|(_, value)| value.as_str());
+        match values.next() {
+            Some(_) => Err(Problem::ambiguous("a parameter that may come once is repeated")),
+            None => Ok(value),
+        }
+    }
+}
+
+/// Writes down who came or went, or was refused.
+async fn audited(
+    host: &Host,
+    action: &str,
+    actor: Option<&UserId>,
+    refusal: Option<&Refusal>,
+    request: RequestId,
+) {
+    let entry = AuditEntry {
+        actor: actor.map(ToString::to_string),
+        action: action.to_owned(),
+        outcome: if refusal.is_some() { "refused" } else { "done" }.to_owned(),
+        reason: refusal.map(ToString::to_string),
+        strategy_digest: Some(host.registry().current().digest().to_owned()),
+        request_id: Some(request.to_string()),
+        ..AuditEntry::default()
+    };
+    if let Err(error) = host.store().note(&entry).await {
+        tracing::error!(request.id = %request, %error, action, "the audit has a gap");
+    }
+}
+
+fn no_log_in() -> Problem {
+    Problem::absent("the strategy has no log-in").noticed(Notice::Nothing)
+}
+
+/// The origin by which browsers reach this host. Never what a request says.
+fn origin(host: &Host) -> Result<Url, Problem> {
+    host.config().server.public_origin().ok_or_else(|| {
+        Problem::broken().because("public_url is missing in [server], and listen is no loopback")
+    })
+}
+
+fn callback_uri(origin: &Url) -> String {
+    format!("{}{CALLBACK}", origin.origin().ascii_serialization())
+}
+
+/// How people know this host.
+fn shown_host(origin: &Url) -> String {
+    let name = origin.host_str().unwrap_or_default();
+    origin.port().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"))
+}
+
+fn request_id(parts: &Parts) -> RequestId {
+    parts.extensions.get().copied().unwrap_or(RequestId::new(0))
+}
+
+fn count(host: &Host, parts: &Parts) -> Result<(), Problem> {
+    let Some(address) = super::layer::client_address(&parts.extensions) else { return Ok(()) };
+    host.count(&Who::Address(address)).map_err(Problem::too_many)
+}
+
+fn count_refused(host: &Host, parts: &Parts) -> Result<(), Problem> {
+    let Some(address) = super::layer::client_address(&parts.extensions) else { return Ok(()) };
+    host.count(&Who::Refused(address)).map_err(Problem::too_many)
+}

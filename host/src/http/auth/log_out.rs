@@ -1,0 +1,119 @@
+//! The browser's way out, and what clients of the older API ask.
+
+use axum::{
+    Json,
+    extract::{FromRequestParts as _, Request, State},
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderMap, HeaderValue, header, request::Parts};
+use serde_json::{Value, json};
+use url::Url;
+
+use super::{audited, origin, request_id, shown_host};
+use crate::{
+    engine::LogOutRedirect,
+    host::Host,
+    http::{
+        Caller, Problem, error::Unauthenticated, layer::refuse_foreign_origin, pages,
+        session::Cookies, shown::shown,
+    },
+    identity::{Outcome, PresentedSession, RequestId},
+    store::SessionKey,
+};
+
+/// Ends the browser's session, and shows that it has ended.
+pub(in crate::http) async fn log_out(
+    State(host): State<Host>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let origin = origin(&host)?;
+    let elsewhere = end(&host, &parts, &origin).await?;
+    let page = match elsewhere {
+        Some(location) => pages::leaving(location.as_str()),
+        None => pages::signed_out(&shown_host(&origin)),
+    };
+    Ok(without_session(&host, page.into_response()))
+}
+
+/// The same for scripts. It never fails for want of an identity provider.
+pub(in crate::http) async fn api_log_out(
+    State(host): State<Host>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    end(&host, &parts, &origin(&host)?).await?;
+    let answer = Json(json!({"message": "User logged out"})).into_response();
+    Ok(without_session(&host, answer))
+}
+
+/// Whether what a client presents is good.
+pub(in crate::http) async fn authenticate(
+    State(host): State<Host>,
+    request: Request,
+) -> Result<Json<Value>, Result<Unauthenticated, Problem>> {
+    let (mut parts, _) = request.into_parts();
+    let id = request_id(&parts);
+    let no = || Ok(Unauthenticated(Cookies::of(&host.config().server).no_session()));
+    let context = match Caller::from_request_parts(&mut parts, &host).await {
+        Ok(Caller { outcome: Outcome::Anonymous, .. }) => return Err(no()),
+        Ok(caller) => caller.into_context(&host, id).await,
+        Err(problem) => Err(problem),
+    };
+    match context {
+        Ok(_) => Ok(Json(json!({"message": "User authenticated"}))),
+        Err(problem) if problem.is_bad_credential() => Err(no()),
+        Err(problem) => Err(Err(problem)),
+    }
+}
+
+/// Ends the session that a request presents, whatever the identity provider
+/// says of it; where it has a page to visit, its address.
+async fn end(host: &Host, parts: &Parts, origin: &Url) -> Result<Option<Url>, Problem> {
+    let cookies = Cookies::of(&host.config().server);
+    let Some(key) = cookies.session(&parts.headers)?.and_then(SessionKey::parse) else {
+        return Ok(None);
+    };
+    refuse_foreign_origin(host, &parts.headers)?;
+    let session = host.store().session(&key).await?;
+    // First what was asked for: nothing that follows can undo it.
+    host.store().end_session(&key).await?;
+    let Some(session) = session else { return Ok(None) };
+    let id = request_id(parts);
+    audited(host, "log-out", Some(&session.user), None, id).await;
+    let presented = PresentedSession { user: session.user, content: session.content };
+    Ok(idp_page(host, &presented, origin, id).await)
+}
+
+async fn idp_page(
+    host: &Host,
+    session: &PresentedSession,
+    origin: &Url,
+    id: RequestId,
+) -> Option<Url> {
+    let back = format!("{}/auth/login", origin.origin().ascii_serialization());
+    let strategy = host.registry().current();
+    let reason = match strategy.log_out(session, &back, id).await {
+        Ok(Ok(redirect)) => return redirect.map(address),
+        Ok(Err(refusal)) => refusal.to_string(),
+        Err(error) => error.to_string(),
+    };
+    tracing::warn!(request.id = %id, reason, "the strategy was not told of a log-out");
+    None
+}
+
+/// The page's address with the parameters whose values are secrets.
+fn address(redirect: LogOutRedirect) -> Url {
+    let mut location = redirect.location;
+    for (name, value) in &redirect.parameters {
+        location.query_pairs_mut().append_pair(name, &shown(value));
+    }
+    location
+}
+
+fn without_session(host: &Host, mut response: Response) -> Response {
+    let cookie = HeaderValue::from_static(Cookies::of(&host.config().server).no_session());
+    let headers: &mut HeaderMap = response.headers_mut();
+    headers.append(header::SET_COOKIE, cookie);
+    response
+}

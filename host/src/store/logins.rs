@@ -1,0 +1,122 @@
+//! Log-ins on their way to an identity provider and back.
+//!
+//! Nothing of them rests here but what was used up: what is to be found again
+//! goes, sealed, with the browser, so that strangers who begin log-ins and never
+//! finish them cost no room.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use super::{Store, StoreError, change, instant};
+use crate::{
+    cipher::{Place, Sealed},
+    hex,
+    identity::{LoginState, SessionContent},
+    secret,
+};
+
+/// How long a browser has for its trip, in seconds.
+pub const LOGIN_SECONDS: u64 = 600;
+
+/// One trip of a browser to an identity provider.
+pub struct PendingLogin {
+    /// The anti-forgery value that the browser must bring back.
+    pub state: String,
+    /// The PKCE verifier (RFC 7636).
+    pub verifier: Arc<SecretString>,
+    /// The nonce of an OpenID Connect request.
+    pub nonce: String,
+    /// Where the browser wants to be afterwards.
+    pub return_to: String,
+    /// When the trip began, in seconds since the Unix epoch.
+    pub begun_at: u64,
+    /// What the strategy wants to find again.
+    pub kept: LoginState,
+}
+
+/// What stands before the strategy's data, as JSON and on a line of its own.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    nonce: String,
+    return_to: String,
+    begun_at: u64,
+}
+
+/// The name under which the verifier rests among the strategy's secrets, whose
+/// names are never empty.
+const VERIFIER: &str = "";
+
+/// Only with this anti-forgery value does it open.
+fn place(state: &str) -> Place<'_> {
+    Place { column: "logins.sealed", org: "", user: "", name: state }
+}
+
+impl Store {
+    /// Seals a log-in for the browser to carry.
+    #[must_use]
+    pub fn seal_login(&self, login: &PendingLogin) -> String {
+        let header = Header {
+            nonce: login.nonce.clone(),
+            return_to: login.return_to.clone(),
+            begun_at: login.begun_at,
+        };
+        let mut data = serde_json::to_vec(&header)
+            .unwrap_or_else(|error| unreachable!("a log-in is plain data: {error}"));
+        data.push(b'\n');
+        data.extend_from_slice(&login.kept.data);
+        let mut secrets = vec![(VERIFIER.to_owned(), Arc::clone(&login.verifier))];
+        secrets.extend(login.kept.secrets.iter().cloned());
+        let content = SessionContent { data, secrets, ..SessionContent::default() };
+        let texts = content.secrets.iter().map(|(_, text)| &**text);
+        let sealed = self.cipher.seal_with(&place(&login.state), &content.header(), texts);
+        format!("{}.{}", sealed.key, sealed.token)
+    }
+
+    /// Opens what a browser carries, where it belongs to this anti-forgery value.
+    #[must_use]
+    pub fn open_login(&self, state: &str, sealed: &str) -> Option<PendingLogin> {
+        let (key, token) = sealed.split_once('.')?;
+        let sealed = Sealed { key: key.to_owned(), token: token.to_owned() };
+        let bytes = self.cipher.open_bytes(&place(state), &sealed).ok()?;
+        let mut content = SessionContent::parse(&bytes)?;
+        let end = content.data.iter().position(|byte| *byte == b'\n')?;
+        let data = content.data.split_off(end + 1);
+        let header: Header = serde_json::from_slice(&content.data).ok()?;
+        let mut secrets = content.secrets.into_iter();
+        let (_, verifier) = secrets.next().filter(|(name, _)| name == VERIFIER)?;
+        Some(PendingLogin {
+            state: state.to_owned(),
+            verifier,
+            nonce: header.nonce,
+            return_to: header.return_to,
+            begun_at: header.begun_at,
+            kept: LoginState { data, secrets: secrets.collect() },
+        })
+    }
+
+    /// Uses up something that works once and not after `until`; `false` where it
+    /// was used before, by whichever replica.
+    pub async fn use_once(&self, what: &str, until: u64) -> Result<bool, StoreError> {
+        let digest = hex::encode(&secret::digest_of(what));
+        let fresh = change!(self.db, pool => {
+            sqlx::query(
+                "insert into used_once (digest, until_at) values ($1, $2)
+                 on conflict (digest) do nothing",
+            )
+            .bind(&digest)
+            .bind(instant(until))
+            .execute(pool)
+            .await?
+            .rows_affected()
+        });
+        change!(self.db, pool => {
+            sqlx::query("delete from used_once where until_at < $1")
+                .bind(self.now())
+                .execute(pool)
+                .await?;
+        });
+        Ok(fresh > 0)
+    }
+}
