@@ -16,12 +16,17 @@ pub(crate) mod session_store;
 pub(crate) mod settings;
 pub(crate) mod token_store;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use secrecy::SecretString;
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
 
-use crate::{bindings::vestibule::auth, clock::Clock, identity::RequestId};
+use crate::{
+    bindings::vestibule::auth,
+    clock::Clock,
+    identity::{RequestId, UserId},
+    store::Store,
+};
 
 /// The most handles that one call may hold.
 const MAX_HANDLES: usize = 256;
@@ -72,6 +77,26 @@ pub(crate) struct Granted {
     pub(crate) clock: Clock,
     /// The key of fingerprints.
     pub(crate) fingerprints: secrets::FingerprintKey,
+    /// The database; `None` where a component is only looked at.
+    pub(crate) store: Option<Store>,
+}
+
+/// Whose tokens a call may touch, those of the local owner apart, under whom a
+/// strategy keeps what belongs to no user.
+pub(crate) enum Reach {
+    /// Anybody's: only a log-in finds out who has arrived.
+    Anyone,
+    /// This user's.
+    User(UserId),
+    /// Nobody's: nobody is known yet.
+    Nobody,
+}
+
+impl Reach {
+    /// That of a call about a user; `None` is the local owner.
+    pub(crate) fn of(user: Option<&UserId>) -> Self {
+        user.map_or(Self::Nobody, |user| Self::User(user.clone()))
+    }
 }
 
 /// The capabilities' state of one call.
@@ -80,13 +105,17 @@ pub(crate) struct Context {
     pub(crate) table: ResourceTable,
     pub(crate) log: log::Budget,
     pub(crate) request: RequestId,
+    pub(crate) reach: Reach,
+    /// When the call has to end; `None` where it cannot wait.
+    pub(crate) ends_at: Option<Instant>,
 }
 
 impl Context {
-    pub(crate) fn new(granted: Arc<Granted>, request: RequestId) -> Self {
+    pub(crate) fn new(granted: Arc<Granted>, request: RequestId, reach: Reach) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
-        Self { granted, table, log: log::Budget::default(), request }
+        let log = log::Budget::default();
+        Self { granted, table, log, request, reach, ends_at: None }
     }
 }
 

@@ -72,8 +72,8 @@ impl Host {
     pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
         let engine = engine(&config)?;
         let path = find(&engine, &config).await?;
-        let strategy = load(&engine, &config, clock.clone(), &path).await?;
         let store = Store::open(&config, clock.clone()).await?;
+        let strategy = load(&engine, &config, clock.clone(), &path, Some(&store)).await?;
         let registry = Registry::new(strategy);
         Ok(Self {
             shared: Arc::new(Shared {
@@ -92,14 +92,14 @@ impl Host {
     /// Everything that `start` does short of opening the database; for `check`.
     pub async fn check(config: &Config) -> Result<Strategy, StartError> {
         let engine = engine(config)?;
-        load(&engine, config, Clock::System, &find(&engine, config).await?).await
+        load(&engine, config, Clock::System, &find(&engine, config).await?, None).await
     }
 
     /// Loads another component in place of the one that serves. Should any step
     /// fail, the one that serves goes on.
     pub async fn replace(&self, path: &Path) -> Result<(), StartError> {
-        let Shared { config, clock, engine, registry, .. } = &*self.shared;
-        registry.publish(load(engine, config, clock.clone(), path).await?);
+        let Shared { config, clock, engine, registry, store, .. } = &*self.shared;
+        registry.publish(load(engine, config, clock.clone(), path, Some(store)).await?);
         Ok(())
     }
 
@@ -167,9 +167,10 @@ async fn load(
     config: &Config,
     clock: Clock,
     path: &Path,
+    store: Option<&Store>,
 ) -> Result<Strategy, StartError> {
     let strategy = engine
-        .load(path, config, clock)
+        .load(path, config, clock, store)
         .await
         .map_err(|source| StartError::Load { path: path.to_owned(), source })?;
     refuse_open_door(config, &strategy)?;

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     bindings::vestibule::auth::types as wit,
-    capability::secrets::Secret,
+    capability::{Reach, secrets::Secret},
     identity::{Credential, OrgId, Outcome, PresentedKey, Request, Scheme, UserId},
 };
 
@@ -41,8 +41,9 @@ impl Strategy {
             Credential::ApiKey(key) => Some(key.owner.user_id.clone()),
             _ => None,
         };
+        let reach = Reach::of(owner.as_ref().and_then(Option::as_ref));
         let (lane, permit) = self.enter()?;
-        let mut store = self.store(lane, request.id);
+        let mut store = self.store(lane, request.id, reach);
         watch.passed(Step::Store);
         let answer = if lane.waits || self.suspicion.is_raised() {
             // Boxed, so that the future of the other path stays small.

@@ -36,11 +36,12 @@ use super::{
 };
 use crate::{
     bindings,
-    capability::{self, Context, Granted, secrets::FingerprintKey},
+    capability::{self, Context, Granted, Reach, secrets::FingerprintKey},
     clock::Clock,
     config::{self, Config, Grants},
     hex,
     identity::RequestId,
+    store::Store,
 };
 
 /// The largest component file that is read.
@@ -98,8 +99,9 @@ impl Compiled {
             secrets: BTreeMap::new(),
             clock: Clock::System,
             fingerprints,
+            store: None,
         };
-        let context = Context::new(Arc::new(granted), RequestId::new(0));
+        let context = Context::new(Arc::new(granted), RequestId::new(0), Reach::Nobody);
         let mut store = new_store(engine, limits, context);
         store.epoch_deadline_callback(call::give_way);
         let late = |_| LoadError::Describe(CallError::WallBudget(limits.wall));
@@ -122,12 +124,14 @@ impl Compiled {
 }
 
 impl Engine {
-    /// Takes a component through the whole pipeline.
+    /// Takes a component through the whole pipeline. Without a database, what
+    /// it keeps there is answered as unavailable.
     pub async fn load(
         &self,
         path: &Path,
         config: &Config,
         clock: Clock,
+        store: Option<&Store>,
     ) -> Result<Strategy, LoadError> {
         let limits = self.limits(&config.auth.limits);
         let pin = config.auth.sha256.clone();
@@ -160,6 +164,7 @@ impl Engine {
                     secrets: settings.secrets.clone(),
                     clock: clock.clone(),
                     fingerprints: self.fingerprints.clone(),
+                    store: store.cloned(),
                 };
                 lane(component, &config.auth.grants, compiled.contract.waits, granted, permits)
             })

@@ -1,7 +1,7 @@
 //! One generation of a strategy: a component with its grants, settings and
 //! limits, ready to be called.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Instant};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::{Store, component::ComponentExportIndex};
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     bindings,
-    capability::{Context, Granted},
+    capability::{Context, Granted, Reach},
     identity::{Identity, RequestId, UserId},
 };
 
@@ -70,7 +70,7 @@ impl Strategy {
         request: RequestId,
     ) -> Answer<Identity> {
         let (lane, permit) = self.enter()?;
-        let mut store = self.store(lane, request);
+        let mut store = self.store(lane, request, Reach::of(user));
         let user = user.map(UserId::as_str);
         let lists = last_known.map(output::Lists::of);
         let last_known = last_known
@@ -92,7 +92,7 @@ impl Strategy {
     /// Checks the operator's settings; the text of a refusal is for the operator.
     pub(super) async fn check_settings(&self) -> Result<Result<(), String>, CallError> {
         let (lane, permit) = self.enter()?;
-        let mut store = self.store(lane, RequestId::new(0));
+        let mut store = self.store(lane, RequestId::new(0), Reach::Nobody);
         let answer = self
             .within_wall(&mut store, async |store| {
                 let instance = lane.pre.instantiate_async(&mut *store).await?;
@@ -106,7 +106,7 @@ impl Strategy {
     /// Instantiates the component once on every shard.
     pub(super) async fn trial(&self) -> Result<(), CallError> {
         for lane in &self.lanes {
-            let mut store = self.store(lane, RequestId::new(0));
+            let mut store = self.store(lane, RequestId::new(0), Reach::Nobody);
             self.within_wall(&mut store, async |store| {
                 lane.pre.instantiate_async(store).await.map(drop)
             })
@@ -127,8 +127,9 @@ impl Strategy {
     }
 
     /// The only place that makes a store for a call.
-    pub(super) fn store(&self, lane: &Lane, request: RequestId) -> Store<Call> {
-        new_store(&lane.engine, &self.limits, Context::new(Arc::clone(&lane.granted), request))
+    pub(super) fn store(&self, lane: &Lane, request: RequestId, reach: Reach) -> Store<Call> {
+        let context = Context::new(Arc::clone(&lane.granted), request, reach);
+        new_store(&lane.engine, &self.limits, context)
     }
 
     /// Runs a call on a fiber, for as long as it may take.
@@ -138,6 +139,7 @@ impl Strategy {
         call: impl AsyncFnOnce(&mut Store<Call>) -> wasmtime::Result<T>,
     ) -> Result<T, CallError> {
         store.epoch_deadline_callback(call::give_way);
+        store.data_mut().context.ends_at = Instant::now().checked_add(self.limits.wall);
         match tokio::time::timeout(self.limits.wall, call(store)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(self.classify(store, &error)),
