@@ -16,7 +16,14 @@ pub(crate) mod session_store;
 pub(crate) mod settings;
 pub(crate) mod token_store;
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    any::Any,
+    collections::BTreeMap,
+    fmt,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use secrecy::SecretString;
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
@@ -30,6 +37,9 @@ use crate::{
 
 /// The most handles that one call may hold.
 const MAX_HANDLES: usize = 256;
+
+/// What is kept of a call's time for the component's last word.
+const LAST_WORD: Duration = Duration::from_millis(200);
 
 /// A capability as the load pipeline sees it.
 pub(crate) struct Capability {
@@ -79,12 +89,41 @@ pub(crate) struct Granted {
     pub(crate) fingerprints: secrets::FingerprintKey,
     /// The database; `None` where a component is only looked at.
     pub(crate) store: Option<Store>,
+    /// What `http-client` may reach; `None` is nothing.
+    pub(crate) http: Option<Arc<http_client::Client>>,
+    /// The names that `token-store` may reach.
+    pub(crate) tokens: Vec<String>,
+    /// What tests look at and put in the place of the world.
+    pub(crate) hooks: Hooks,
+}
+
+/// Is shown a memory.
+pub type Show = Arc<dyn Fn(&[u8]) + Send + Sync>;
+
+/// Knows the addresses of names.
+pub type LookUp = Arc<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>;
+
+/// What tests look at and put in the place of the world; empty in earnest.
+#[derive(Clone, Default)]
+pub struct Hooks {
+    /// Is shown every memory of an instance when its call is over. It has
+    /// components compiled so that their memories can be found, which is slow.
+    pub memory: Option<Show>,
+    /// Answers in the place of the system's resolver.
+    pub look_up: Option<LookUp>,
+}
+
+impl fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hooks").finish_non_exhaustive()
+    }
 }
 
 /// Whose tokens a call may touch, those of the local owner apart, under whom a
 /// strategy keeps what belongs to no user.
 pub(crate) enum Reach {
     /// Anybody's: only a log-in finds out who has arrived.
+    #[expect(dead_code, reason = "there is no log-in yet")]
     Anyone,
     /// This user's.
     User(UserId),
@@ -108,6 +147,8 @@ pub(crate) struct Context {
     pub(crate) reach: Reach,
     /// When the call has to end; `None` where it cannot wait.
     pub(crate) ends_at: Option<Instant>,
+    /// Something was refused, and the operator was told.
+    pub(crate) refused: bool,
 }
 
 impl Context {
@@ -115,7 +156,22 @@ impl Context {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
         let log = log::Budget::default();
-        Self { granted, table, log, request, reach, ends_at: None }
+        Self { granted, table, log, request, reach, ends_at: None, refused: false }
+    }
+
+    /// Takes what the call still holds, to be given back when it is over.
+    pub(crate) fn leases(&mut self) -> Vec<token_store::Lease> {
+        let held =
+            |entry: &mut (dyn Any + Send)| entry.downcast_mut::<token_store::Lease>()?.take();
+        self.table.iter_mut().filter_map(held).collect()
+    }
+
+    /// How long a capability may wait: a little less than the call may last, so
+    /// that the component can still say what became of it.
+    fn time_left(&self) -> Duration {
+        let now = Instant::now();
+        let left = self.ends_at.map_or(Duration::ZERO, |end| end.saturating_duration_since(now));
+        left.saturating_sub(LAST_WORD.min(left / 10))
     }
 }
 

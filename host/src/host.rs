@@ -12,7 +12,7 @@ use std::{
 use crate::{
     clock::Clock,
     config::Config,
-    engine::{Engine, EngineError, EngineOptions, LoadError, Registry, Strategy},
+    engine::{Engine, EngineError, EngineOptions, Hooks, LoadError, Registry, Strategy},
     limit::{Limited, Limiter, Who},
     sandbox::SandboxRuntime,
     store::{Store, StoreError},
@@ -70,7 +70,17 @@ struct Shared {
 impl Host {
     /// Opens the database and loads the strategy that the configuration names.
     pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
-        let engine = engine(&config)?;
+        Self::start_hooked(config, clock, Hooks::default()).await
+    }
+
+    /// The same for tests that look into calls.
+    #[doc(hidden)]
+    pub async fn start_hooked(
+        config: Config,
+        clock: Clock,
+        hooks: Hooks,
+    ) -> Result<Self, StartError> {
+        let engine = engine(&config, hooks)?;
         let path = find(&engine, &config).await?;
         let store = Store::open(&config, clock.clone()).await?;
         let strategy = load(&engine, &config, clock.clone(), &path, Some(&store)).await?;
@@ -91,7 +101,7 @@ impl Host {
 
     /// Everything that `start` does short of opening the database; for `check`.
     pub async fn check(config: &Config) -> Result<Strategy, StartError> {
-        let engine = engine(config)?;
+        let engine = engine(config, Hooks::default())?;
         load(&engine, config, Clock::System, &find(&engine, config).await?, None).await
     }
 
@@ -148,11 +158,9 @@ impl Host {
     }
 }
 
-fn engine(config: &Config) -> Result<Engine, EngineError> {
-    Engine::new(EngineOptions {
-        concurrency: config.auth.limits.concurrency,
-        ..EngineOptions::default()
-    })
+fn engine(config: &Config, hooks: Hooks) -> Result<Engine, EngineError> {
+    let concurrency = config.auth.limits.concurrency;
+    Engine::hooked(EngineOptions { concurrency, ..EngineOptions::default() }, hooks)
 }
 
 /// The component that the configuration names.

@@ -36,7 +36,11 @@ use super::{
 };
 use crate::{
     bindings,
-    capability::{self, Context, Granted, Reach, secrets::FingerprintKey},
+    capability::{
+        self, Context, Granted, Hooks, Reach,
+        http_client::{Client, authorities},
+        secrets::FingerprintKey,
+    },
     clock::Clock,
     config::{self, Config, Grants},
     hex,
@@ -100,6 +104,9 @@ impl Compiled {
             clock: Clock::System,
             fingerprints,
             store: None,
+            http: None,
+            tokens: Vec::new(),
+            hooks: Hooks::default(),
         };
         let context = Context::new(Arc::new(granted), RequestId::new(0), Reach::Nobody);
         let mut store = new_store(engine, limits, context);
@@ -148,6 +155,7 @@ impl Engine {
         };
         grants::check(&compiled.contract, Some(&description), config)?;
         let settings = settings::resolve(&description.settings, &config.auth, &config.source)?;
+        let http = self.http(config)?;
         let (calls, shards) = (limits.concurrency.get(), self.shards.len());
         let plain = serde_json::Value::Object(settings.plain).to_string();
         let lanes = compiled
@@ -165,6 +173,9 @@ impl Engine {
                     clock: clock.clone(),
                     fingerprints: self.fingerprints.clone(),
                     store: store.cloned(),
+                    http: http.clone(),
+                    tokens: config.auth.grants.token_store.clone(),
+                    hooks: self.hooks.clone(),
                 };
                 lane(component, &config.auth.grants, compiled.contract.waits, granted, permits)
             })
@@ -256,6 +267,19 @@ impl Engine {
                 )))
             }
         }
+    }
+
+    /// The connections of a generation. The authorities are looked at even where
+    /// nothing is granted that would need them: a mistake is best told early.
+    fn http(&self, config: &Config) -> Result<Option<Arc<Client>>, LoadError> {
+        let authorities = authorities(config).map_err(LoadError::CaFile)?;
+        let origins = config.auth.grants.under("http");
+        if origins.is_empty() {
+            return Ok(None);
+        }
+        Client::new(origins, authorities, self.hooks.look_up.clone())
+            .map(|client| Some(Arc::new(client)))
+            .map_err(|error| LoadError::Host(error.into()))
     }
 
     fn limits(&self, limits: &config::Limits) -> Limits {

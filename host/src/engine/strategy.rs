@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     bindings,
-    capability::{Context, Granted, Reach},
+    capability::{Context, Granted, Reach, Show},
     identity::{Identity, RequestId, UserId},
 };
 
@@ -153,7 +153,10 @@ impl Strategy {
 }
 
 /// Ends a call: what it left in memory goes before its place is free again.
-pub(super) fn leave(store: Store<Call>, permit: SemaphorePermit<'_>) {
+pub(super) fn leave(mut store: Store<Call>, permit: SemaphorePermit<'_>) {
+    if let Some(show) = store.data().context.granted.hooks.memory.clone() {
+        show_memories(&mut store, &show);
+    }
     let context = &store.data().context;
     if context.log.dropped > 0 {
         tracing::warn!(
@@ -165,4 +168,13 @@ pub(super) fn leave(store: Store<Call>, permit: SemaphorePermit<'_>) {
     }
     drop(store);
     drop(permit);
+}
+
+fn show_memories(store: &mut Store<Call>, show: &Show) {
+    for instance in store.debug_all_instances() {
+        let memories = (0..).map_while(|index| instance.debug_memory(&mut *store, index));
+        for memory in memories.collect::<Vec<_>>() {
+            show(memory.data(&*store));
+        }
+    }
 }
