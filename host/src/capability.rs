@@ -16,15 +16,30 @@ pub(crate) mod session_store;
 pub(crate) mod settings;
 pub(crate) mod token_store;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    any::Any,
+    collections::BTreeMap,
+    fmt,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use secrecy::SecretString;
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
 
-use crate::{bindings::vestibule::auth, clock::Clock, identity::RequestId};
+use crate::{
+    bindings::vestibule::auth,
+    clock::Clock,
+    identity::{RequestId, UserId},
+    store::Store,
+};
 
 /// The most handles that one call may hold.
 const MAX_HANDLES: usize = 256;
+
+/// What is kept of a call's time for the component's last word.
+const LAST_WORD: Duration = Duration::from_millis(200);
 
 /// A capability as the load pipeline sees it.
 pub(crate) struct Capability {
@@ -72,6 +87,54 @@ pub(crate) struct Granted {
     pub(crate) clock: Clock,
     /// The key of fingerprints.
     pub(crate) fingerprints: secrets::FingerprintKey,
+    /// The database; `None` where a component is only looked at.
+    pub(crate) store: Option<Store>,
+    /// What `http-client` may reach; `None` is nothing.
+    pub(crate) http: Option<Arc<http_client::Client>>,
+    /// The names that `token-store` may reach.
+    pub(crate) tokens: Vec<String>,
+    /// What tests look at and put in the place of the world.
+    pub(crate) hooks: Hooks,
+}
+
+/// Is shown a memory.
+pub type Show = Arc<dyn Fn(&[u8]) + Send + Sync>;
+
+/// Knows the addresses of names.
+pub type LookUp = Arc<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>;
+
+/// What tests look at and put in the place of the world; empty in earnest.
+#[derive(Clone, Default)]
+pub struct Hooks {
+    /// Is shown every memory of an instance when its call is over. It has
+    /// components compiled so that their memories can be found, which is slow.
+    pub memory: Option<Show>,
+    /// Answers in the place of the system's resolver.
+    pub look_up: Option<LookUp>,
+}
+
+impl fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hooks").finish_non_exhaustive()
+    }
+}
+
+/// Whose tokens a call may touch, those of the local owner apart, under whom a
+/// strategy keeps what belongs to no user.
+pub(crate) enum Reach {
+    /// Anybody's: only a log-in finds out who has arrived.
+    Anyone,
+    /// This user's.
+    User(UserId),
+    /// Nobody's: nobody is known yet.
+    Nobody,
+}
+
+impl Reach {
+    /// That of a call about a user; `None` is the local owner.
+    pub(crate) fn of(user: Option<&UserId>) -> Self {
+        user.map_or(Self::Nobody, |user| Self::User(user.clone()))
+    }
 }
 
 /// The capabilities' state of one call.
@@ -82,13 +145,34 @@ pub(crate) struct Context {
     pub(crate) request: RequestId,
     /// The session that this call renews.
     pub(crate) renewing: Option<session_store::Renewing>,
+    pub(crate) reach: Reach,
+    /// When the call has to end; `None` where it cannot wait.
+    pub(crate) ends_at: Option<Instant>,
+    /// Something was refused, and the operator was told.
+    pub(crate) refused: bool,
 }
 
 impl Context {
-    pub(crate) fn new(granted: Arc<Granted>, request: RequestId) -> Self {
+    pub(crate) fn new(granted: Arc<Granted>, request: RequestId, reach: Reach) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
-        Self { granted, table, log: log::Budget::default(), request, renewing: None }
+        let log = log::Budget::default();
+        Self { granted, table, log, request, renewing: None, reach, ends_at: None, refused: false }
+    }
+
+    /// Takes what the call still holds, to be given back when it is over.
+    pub(crate) fn leases(&mut self) -> Vec<token_store::Lease> {
+        let held =
+            |entry: &mut (dyn Any + Send)| entry.downcast_mut::<token_store::Lease>()?.take();
+        self.table.iter_mut().filter_map(held).collect()
+    }
+
+    /// How long a capability may wait: a little less than the call may last, so
+    /// that the component can still say what became of it.
+    fn time_left(&self) -> Duration {
+        let now = Instant::now();
+        let left = self.ends_at.map_or(Duration::ZERO, |end| end.saturating_duration_since(now));
+        left.saturating_sub(LAST_WORD.min(left / 10))
     }
 }
 

@@ -100,6 +100,9 @@ pub struct Auth {
     pub grants: Grants,
     /// `[auth.limits]`
     pub limits: Limits,
+    /// Certificates of authorities, beyond the public ones, that the strategy's
+    /// requests trust.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// Settings can be secrets: their names show, their values do not.
@@ -112,6 +115,7 @@ impl fmt::Debug for Auth {
             .field("spellings", &self.spellings.keys().collect::<Vec<_>>())
             .field("grants", &self.grants)
             .field("limits", &self.limits)
+            .field("ca_file", &self.ca_file)
             .finish()
     }
 }
@@ -314,6 +318,7 @@ impl Config {
             ));
         }
 
+        let ca_file = section.take("ca_file", mistakes);
         let mut grants = section.section("grants", mistakes);
         let granted = Grants {
             http: grants.take("http", mistakes).unwrap_or_default(),
@@ -322,6 +327,14 @@ impl Config {
             token_store: grants.take("token_store", mistakes).unwrap_or_default(),
         };
         grants.finish(mistakes);
+
+        for (key, origins) in [("http", &granted.http), ("browser", &granted.browser)] {
+            for origin in origins.iter().filter(|origin| !values::names_origin(origin)) {
+                let what =
+                    format!("{origin:?} is not an origin such as \"https://idp.example.com\"");
+                mistakes.push(source.mistake(&["auth", "grants", key], &what));
+            }
+        }
 
         let mut limits = section.section("limits", mistakes);
         let usual = Limits::default();
@@ -353,6 +366,7 @@ impl Config {
             spellings: section.rest(),
             grants: granted,
             limits: limit,
+            ca_file,
         }
     }
 }

@@ -43,6 +43,9 @@ use wasmtime::{
 
 use crate::capability::secrets::FingerprintKey;
 
+#[doc(hidden)]
+pub use crate::capability::{Hooks, LookUp, Show};
+
 pub use self::{
     call::CallError,
     description::{Description, GrantSource, ProposedGrants, Setting, SettingType},
@@ -139,21 +142,31 @@ pub struct Engine {
     concurrency: NonZeroUsize,
     /// The same on every shard, so that a secret has one fingerprint.
     fingerprints: FingerprintKey,
+    hooks: Hooks,
 }
 
 impl Engine {
     /// Sets up the shards and the thread that keeps their time.
     pub fn new(options: EngineOptions) -> Result<Self, EngineError> {
+        Self::hooked(options, Hooks::default())
+    }
+
+    /// The same for tests that look into calls.
+    #[doc(hidden)]
+    pub fn hooked(options: EngineOptions, hooks: Hooks) -> Result<Self, EngineError> {
         let shards = options.shards.get();
         let slots = slots(options);
+        let mut config = config(slots);
+        // Without it no memory can be found from outside.
+        config.guest_debug(hooks.memory.is_some());
         let engines = (0..shards)
-            .map(|_| wasmtime::Engine::new(&config(slots)))
+            .map(|_| wasmtime::Engine::new(&config))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|source| EngineError::Engine { slots, shards, source })?;
         start_ticker(engines.iter().map(wasmtime::Engine::weak).collect())
             .map_err(EngineError::Ticker)?;
         let fingerprints = FingerprintKey::random().map_err(EngineError::Randomness)?;
-        Ok(Self { shards: engines.into(), concurrency: options.concurrency, fingerprints })
+        Ok(Self { shards: engines.into(), concurrency: options.concurrency, fingerprints, hooks })
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 use crate::{
     clock::Clock,
     config::Config,
-    engine::{Engine, EngineError, EngineOptions, LoadError, Registry, Strategy},
+    engine::{Engine, EngineError, EngineOptions, Hooks, LoadError, Registry, Strategy},
     limit::{Limited, Limiter, Who},
     sandbox::SandboxRuntime,
     store::{Store, StoreError},
@@ -82,10 +82,20 @@ struct Shared {
 impl Host {
     /// Opens the database and loads the strategy that the configuration names.
     pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
-        let engine = engine(&config)?;
+        Self::start_hooked(config, clock, Hooks::default()).await
+    }
+
+    /// The same for tests that look into calls.
+    #[doc(hidden)]
+    pub async fn start_hooked(
+        config: Config,
+        clock: Clock,
+        hooks: Hooks,
+    ) -> Result<Self, StartError> {
+        let engine = engine(&config, hooks)?;
         let path = find(&engine, &config).await?;
-        let strategy = load(&engine, &config, clock.clone(), &path).await?;
         let store = Store::open(&config, clock.clone()).await?;
+        let strategy = load(&engine, &config, clock.clone(), &path, Some(&store)).await?;
         let registry = Registry::new(strategy);
         Ok(Self {
             shared: Arc::new(Shared {
@@ -103,15 +113,15 @@ impl Host {
 
     /// Everything that `start` does short of opening the database; for `check`.
     pub async fn check(config: &Config) -> Result<Strategy, StartError> {
-        let engine = engine(config)?;
-        load(&engine, config, Clock::System, &find(&engine, config).await?).await
+        let engine = engine(config, Hooks::default())?;
+        load(&engine, config, Clock::System, &find(&engine, config).await?, None).await
     }
 
     /// Loads another component in place of the one that serves. Should any step
     /// fail, the one that serves goes on.
     pub async fn replace(&self, path: &Path) -> Result<(), StartError> {
-        let Shared { config, clock, engine, registry, .. } = &*self.shared;
-        registry.publish(load(engine, config, clock.clone(), path).await?);
+        let Shared { config, clock, engine, registry, store, .. } = &*self.shared;
+        registry.publish(load(engine, config, clock.clone(), path, Some(store)).await?);
         Ok(())
     }
 
@@ -165,11 +175,9 @@ impl Host {
     }
 }
 
-fn engine(config: &Config) -> Result<Engine, EngineError> {
-    Engine::new(EngineOptions {
-        concurrency: config.auth.limits.concurrency,
-        ..EngineOptions::default()
-    })
+fn engine(config: &Config, hooks: Hooks) -> Result<Engine, EngineError> {
+    let concurrency = config.auth.limits.concurrency;
+    Engine::hooked(EngineOptions { concurrency, ..EngineOptions::default() }, hooks)
 }
 
 /// The component that the configuration names.
@@ -184,9 +192,10 @@ async fn load(
     config: &Config,
     clock: Clock,
     path: &Path,
+    store: Option<&Store>,
 ) -> Result<Strategy, StartError> {
     let strategy = engine
-        .load(path, config, clock)
+        .load(path, config, clock, store)
         .await
         .map_err(|source| StartError::Load { path: path.to_owned(), source })?;
     refuse_open_door(config, &strategy)?;

@@ -23,7 +23,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("host", &["engine", "limit", "sandbox", "store"]),
     ("sandbox", &[]),
     ("limit", &[]),
-    ("engine", &["capability", "bindings"]),
+    ("engine", &["capability", "bindings", "store"]),
     ("capability", &["bindings", "store"]),
     ("bindings", &["capability"]),
     ("store", &["cipher"]),

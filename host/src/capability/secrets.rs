@@ -26,6 +26,11 @@ impl Secret {
         Self(text.into())
     }
 
+    /// What it stands for, when a component lends it to the host.
+    pub(crate) fn text(&self) -> Arc<SecretString> {
+        Arc::clone(&self.0)
+    }
+
     /// What it stands for, when a component hands it to the host for good.
     pub(crate) fn into_text(self) -> Arc<SecretString> {
         self.0

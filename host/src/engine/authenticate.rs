@@ -14,6 +14,7 @@ use super::{
 use crate::{
     bindings::vestibule::auth::types as wit,
     capability::{
+        Reach,
         secrets::{Secret, handles},
         session_store::Renewing,
     },
@@ -44,9 +45,9 @@ impl Strategy {
             Ok(place) => place,
             Err(error) => return (Err(error), renewing),
         };
-        let mut store = self.store(lane, request.id);
-        store.data_mut().context.renewing = Some(renewing);
         let expected = Expected::of(&request.credential);
+        let mut store = self.store(lane, request.id, Reach::of(expected.owner.user()));
+        store.data_mut().context.renewing = Some(renewing);
         let answer = self.authenticate_on_a_fiber(lane, &mut store, request, &mut ()).await;
         let decision = self.decision(&mut store, answer, &expected);
         let renewing = store.data_mut().context.renewing.take();
@@ -62,8 +63,9 @@ impl Strategy {
         watch: &mut impl Watch,
     ) -> Answer<Decision> {
         let expected = Expected::of(&request.credential);
+        let reach = Reach::of(expected.owner.user());
         let (lane, permit) = self.enter()?;
-        let mut store = self.store(lane, request.id);
+        let mut store = self.store(lane, request.id, reach);
         watch.passed(Step::Store);
         let answer = if lane.waits || self.suspicion.is_raised() {
             // Boxed, so that the future of the other path stays small.
@@ -162,6 +164,16 @@ enum Owner {
     Anybody,
     /// This user; `None` is the local owner.
     Only(Option<UserId>),
+}
+
+impl Owner {
+    /// The user whose tokens the call may touch.
+    fn user(&self) -> Option<&UserId> {
+        match self {
+            Self::Anybody => None,
+            Self::Only(user) => user.as_ref(),
+        }
+    }
 }
 
 /// What an answer is held against.

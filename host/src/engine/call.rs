@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use wasmtime::{Store, StoreContextMut, Trap, UpdateDeadline};
 
 use super::limits::{Limits, MAX_CROSSING_BYTES, Meter};
@@ -42,6 +43,24 @@ pub(super) type Answer<T> = Result<Result<T, Refusal>, CallError>;
 pub(super) struct Call {
     pub(super) meter: Meter,
     pub(super) context: Context,
+}
+
+/// However a call ends, by its answer, a trap, a time-out or because nobody
+/// waits for it any more: what it has leased is given back.
+impl Drop for Call {
+    fn drop(&mut self) {
+        let leases = self.context.leases();
+        if leases.is_empty() {
+            return;
+        }
+        // Without a runtime there is nobody to do it, and the lease runs out.
+        let Ok(runtime) = Handle::try_current() else { return };
+        runtime.spawn(async {
+            for lease in leases {
+                lease.settle().await;
+            }
+        });
+    }
 }
 
 /// Makes a store with every limit armed before anything runs in it.

@@ -37,11 +37,16 @@ use super::{
 };
 use crate::{
     bindings,
-    capability::{self, Context, Granted, secrets::FingerprintKey},
+    capability::{
+        self, Context, Granted, Hooks, Reach,
+        http_client::{Client, authorities},
+        secrets::FingerprintKey,
+    },
     clock::Clock,
     config::{self, Config, Grants},
     hex,
     identity::RequestId,
+    store::Store,
 };
 
 /// The largest component file that is read.
@@ -99,8 +104,12 @@ impl Compiled {
             secrets: BTreeMap::new(),
             clock: Clock::System,
             fingerprints,
+            store: None,
+            http: None,
+            tokens: Vec::new(),
+            hooks: Hooks::default(),
         };
-        let context = Context::new(Arc::new(granted), RequestId::new(0));
+        let context = Context::new(Arc::new(granted), RequestId::new(0), Reach::Nobody);
         let mut store = new_store(engine, limits, context);
         store.epoch_deadline_callback(call::give_way);
         let late = |_| LoadError::Describe(CallError::WallBudget(limits.wall));
@@ -123,12 +132,14 @@ impl Compiled {
 }
 
 impl Engine {
-    /// Takes a component through the whole pipeline.
+    /// Takes a component through the whole pipeline. Without a database, what
+    /// it keeps there is answered as unavailable.
     pub async fn load(
         &self,
         path: &Path,
         config: &Config,
         clock: Clock,
+        store: Option<&Store>,
     ) -> Result<Strategy, LoadError> {
         let limits = self.limits(&config.auth.limits);
         let pin = config.auth.sha256.clone();
@@ -145,6 +156,7 @@ impl Engine {
         };
         grants::check(&compiled.contract, Some(&description), config)?;
         let settings = settings::resolve(&description.settings, &config.auth, &config.source)?;
+        let http = self.http(config)?;
         let (calls, shards) = (limits.concurrency.get(), self.shards.len());
         let plain = serde_json::Value::Object(settings.plain).to_string();
         let lanes = compiled
@@ -161,6 +173,10 @@ impl Engine {
                     secrets: settings.secrets.clone(),
                     clock: clock.clone(),
                     fingerprints: self.fingerprints.clone(),
+                    store: store.cloned(),
+                    http: http.clone(),
+                    tokens: config.auth.grants.token_store.clone(),
+                    hooks: self.hooks.clone(),
                 };
                 lane(component, &config.auth.grants, compiled.contract.waits, granted, permits)
             })
@@ -262,6 +278,19 @@ impl Engine {
                 )))
             }
         }
+    }
+
+    /// The connections of a generation. The authorities are looked at even where
+    /// nothing is granted that would need them: a mistake is best told early.
+    fn http(&self, config: &Config) -> Result<Option<Arc<Client>>, LoadError> {
+        let authorities = authorities(config).map_err(LoadError::CaFile)?;
+        let origins = config.auth.grants.under("http");
+        if origins.is_empty() {
+            return Ok(None);
+        }
+        Client::new(origins, authorities, self.hooks.look_up.clone())
+            .map(|client| Some(Arc::new(client)))
+            .map_err(|error| LoadError::Host(error.into()))
     }
 
     fn limits(&self, limits: &config::Limits) -> Limits {

@@ -13,7 +13,10 @@ use super::{
 };
 use crate::{
     bindings::exports::vestibule::auth::login as wit,
-    capability::secrets::{Secret, handles},
+    capability::{
+        Reach,
+        secrets::{Secret, handles},
+    },
     identity::{
         Identity, LoginState, NamedSecrets, PresentedSession, RequestId, SessionContent, TokenPair,
     },
@@ -104,7 +107,7 @@ impl Strategy {
         request: RequestId,
     ) -> Answer<LoginStep> {
         let (lane, permit) = self.enter()?;
-        let mut store = self.store(lane, request);
+        let mut store = self.store(lane, request, Reach::Anyone);
         let asked = wit::LoginRequest { attempt: attempt.lower(), hint };
         let answer = self
             .within_wall(&mut store, async |store| {
@@ -125,7 +128,7 @@ impl Strategy {
         request: RequestId,
     ) -> Answer<LoginStep> {
         let (lane, permit) = self.enter()?;
-        let mut store = self.store(lane, request);
+        let mut store = self.store(lane, request, Reach::Anyone);
         let answer = self
             .within_wall(&mut store, async |store| {
                 let table = &mut store.data_mut().context.table;
@@ -165,7 +168,7 @@ impl Strategy {
         request: RequestId,
     ) -> Answer<Option<LogOutRedirect>> {
         let (lane, permit) = self.enter()?;
-        let mut store = self.store(lane, request);
+        let mut store = self.store(lane, request, Reach::of(Some(&session.user)));
         let answer = self
             .within_wall(&mut store, async |store| {
                 let table = &mut store.data_mut().context.table;

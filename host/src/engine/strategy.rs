@@ -1,7 +1,11 @@
 //! One generation of a strategy: a component with its grants, settings and
 //! limits, ready to be called.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::{Store, component::ComponentExportIndex};
@@ -15,7 +19,7 @@ use super::{
 };
 use crate::{
     bindings,
-    capability::{Context, Granted},
+    capability::{Context, Granted, Reach, Show},
     identity::{Identity, RequestId, UserId},
 };
 
@@ -79,7 +83,7 @@ impl Strategy {
         request: RequestId,
     ) -> Answer<Identity> {
         let (lane, permit) = self.enter()?;
-        let mut store = self.store(lane, request);
+        let mut store = self.store(lane, request, Reach::of(user));
         let user = user.map(UserId::as_str);
         let lists = last_known.map(output::Lists::of);
         let last_known = last_known
@@ -101,7 +105,7 @@ impl Strategy {
     /// Checks the operator's settings; the text of a refusal is for the operator.
     pub(super) async fn check_settings(&self) -> Result<Result<(), String>, CallError> {
         let (lane, permit) = self.enter()?;
-        let mut store = self.store(lane, RequestId::new(0));
+        let mut store = self.store(lane, RequestId::new(0), Reach::Nobody);
         let answer = self
             .within_wall(&mut store, async |store| {
                 let instance = lane.pre.instantiate_async(&mut *store).await?;
@@ -115,7 +119,7 @@ impl Strategy {
     /// Instantiates the component once on every shard.
     pub(super) async fn trial(&self) -> Result<(), CallError> {
         for lane in &self.lanes {
-            let mut store = self.store(lane, RequestId::new(0));
+            let mut store = self.store(lane, RequestId::new(0), Reach::Nobody);
             self.within_wall(&mut store, async |store| {
                 lane.pre.instantiate_async(store).await.map(drop)
             })
@@ -136,8 +140,9 @@ impl Strategy {
     }
 
     /// The only place that makes a store for a call.
-    pub(super) fn store(&self, lane: &Lane, request: RequestId) -> Store<Call> {
-        new_store(&lane.engine, &self.limits, Context::new(Arc::clone(&lane.granted), request))
+    pub(super) fn store(&self, lane: &Lane, request: RequestId, reach: Reach) -> Store<Call> {
+        let context = Context::new(Arc::clone(&lane.granted), request, reach);
+        new_store(&lane.engine, &self.limits, context)
     }
 
     /// Runs a call on a fiber, for as long as it may take.
@@ -147,6 +152,7 @@ impl Strategy {
         call: impl AsyncFnOnce(&mut Store<Call>) -> wasmtime::Result<T>,
     ) -> Result<T, CallError> {
         store.epoch_deadline_callback(call::give_way);
+        store.data_mut().context.ends_at = Instant::now().checked_add(self.limits.wall);
         match tokio::time::timeout(self.limits.wall, call(store)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(self.classify(store, &error)),
@@ -160,7 +166,10 @@ impl Strategy {
 }
 
 /// Ends a call: what it left in memory goes before its place is free again.
-pub(super) fn leave(store: Store<Call>, permit: SemaphorePermit<'_>) {
+pub(super) fn leave(mut store: Store<Call>, permit: SemaphorePermit<'_>) {
+    if let Some(show) = store.data().context.granted.hooks.memory.clone() {
+        show_memories(&mut store, &show);
+    }
     let context = &store.data().context;
     if context.log.dropped > 0 {
         tracing::warn!(
@@ -172,4 +181,13 @@ pub(super) fn leave(store: Store<Call>, permit: SemaphorePermit<'_>) {
     }
     drop(store);
     drop(permit);
+}
+
+fn show_memories(store: &mut Store<Call>, show: &Show) {
+    for instance in store.debug_all_instances() {
+        let memories = (0..).map_while(|index| instance.debug_memory(&mut *store, index));
+        for memory in memories.collect::<Vec<_>>() {
+            show(memory.data(&*store));
+        }
+    }
 }

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     bindings::exports::vestibule::auth::token_provider as wit,
+    capability::Reach,
     identity::{ProviderToken, RequestId, TokenRefusal, UserId},
 };
 
@@ -33,7 +34,7 @@ impl Strategy {
             Renewal::Now => wit::Renewal::Now,
         };
         let (lane, permit) = self.enter()?;
-        let mut store = self.store(lane, request);
+        let mut store = self.store(lane, request, Reach::of(user));
         let user = user.map(UserId::as_str);
         let answer = self
             .within_wall(&mut store, async |store| {

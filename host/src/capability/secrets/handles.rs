@@ -9,6 +9,7 @@ use super::Secret;
 use crate::{
     bindings::vestibule::auth::types as wit,
     identity::{MAX_ID_BYTES, NamedSecrets, SessionContent, TokenPair},
+    secret,
     text::is_treacherous,
 };
 
@@ -18,6 +19,9 @@ const MAX_NAME_BYTES: usize = 64;
 const MAX_SESSION_BYTES: usize = 16 * 1024;
 /// The longest text of an identity provider that is kept beside a secret.
 const MAX_TEXT_BYTES: usize = 1024;
+
+/// The longest token that is kept, in bytes.
+const MAX_TOKEN_BYTES: usize = 64 * 1024;
 
 /// What a component hands over breaks the contract.
 pub(crate) type Checked<T> = Result<T, &'static str>;
@@ -123,12 +127,19 @@ pub(crate) fn take_token(
     if !is_name(&token.name) {
         return Err("the name of a token is empty, too long or not printable");
     }
-    let long = |text: &String| text.len() > MAX_TEXT_BYTES || text.contains(is_treacherous);
-    if token.host.as_ref().is_some_and(long) || token.account_id.as_ref().is_some_and(long) {
-        return Err("the host or the account of a token is too long or not printable");
+    let plain = |text: &String| {
+        !text.is_empty() && text.len() <= MAX_TEXT_BYTES && !text.contains(is_treacherous)
+    };
+    if !token.host.iter().chain(&token.account_id).all(plain) {
+        return Err("a token's host or account id is empty, too long or unprintable");
     }
     let mut take = |handle: Option<Resource<Secret>>| {
-        handle.map(|handle| take_secret(table, handle).map(Secret::into_text)).transpose()
+        let Some(handle) = handle else { return Ok(None) };
+        let text = take_secret(table, handle)?.into_text();
+        if secret::len(&text) > MAX_TOKEN_BYTES {
+            return Err("a token is larger than 64 KiB");
+        }
+        Ok(Some(text))
     };
     let pair = TokenPair {
         access: take(token.access)?,

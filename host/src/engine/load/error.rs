@@ -84,6 +84,9 @@ pub enum LoadError {
     /// The operator's settings are not what it declares.
     #[error("{0}")]
     Settings(#[from] SettingsError),
+    /// The file of authorities cannot be used.
+    #[error("{0}")]
+    CaFile(String),
     /// An instance could not be made.
     #[error("no instance of it can be made: {0}")]
     Trial(#[source] CallError),
@@ -103,7 +106,7 @@ impl LoadError {
     #[must_use]
     pub fn at(&self, path: &Path) -> String {
         match self {
-            Self::NotFound(_) | Self::Settings(_) => self.to_string(),
+            Self::NotFound(_) | Self::Settings(_) | Self::CaFile(_) => self.to_string(),
             _ => format!("{}: {self}", path.display()),
         }
     }

@@ -1,0 +1,155 @@
+//! One exchange with a server: connections, certificates, bounds.
+//!
+//! By its making this client follows no redirect, asks no proxy, keeps no cookie
+//! and unpacks nothing.
+
+use std::{error::Error, io, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, header, response::Parts};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Body as _;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use zeroize::Zeroizing;
+
+use super::addresses::{Forbidden, Resolver};
+use crate::{
+    bindings::vestibule::auth::http_client::HttpError,
+    capability::LookUp,
+    text::{cut, escape},
+};
+
+/// The most bytes of a reply's body.
+pub(super) const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// The most bytes of a reply's head.
+const MAX_HEAD_BYTES: usize = 64 << 10;
+
+/// How long a connection is tried.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a connection is kept without a request: for less than most servers
+/// do, so that it is seldom closed under a request that cannot be repeated.
+const IDLE: Duration = Duration::from_secs(15);
+
+/// The longest text about a failure.
+const MAX_TEXT_BYTES: usize = 200;
+
+/// The connections of one generation.
+pub(super) struct Transport {
+    client: Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>,
+}
+
+/// A whole reply.
+pub(super) struct Reply {
+    pub(super) head: Parts,
+    pub(super) body: Zeroizing<Vec<u8>>,
+}
+
+impl Transport {
+    pub(super) fn new(
+        authorities: RootCertStore,
+        look_up: Option<LookUp>,
+    ) -> Result<Self, rustls::Error> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(authorities)
+            .with_no_client_auth();
+        let mut tcp = HttpConnector::new_with_resolver(Resolver::new(look_up));
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(CONNECT_PATIENCE));
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .http1_max_buf_size(MAX_HEAD_BYTES)
+            .build(connector);
+        Ok(Self { client })
+    }
+
+    /// Sends a request and waits for all of the reply, for at most so long.
+    pub(super) async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+        patience: Duration,
+    ) -> Result<Reply, HttpError> {
+        let exchange = async {
+            let response = self.client.request(request).await.map_err(|error| told(&error))?;
+            let (head, body) = response.into_parts();
+            let encoding = head.headers.get(header::CONTENT_ENCODING);
+            if encoding.is_some_and(|encoding| encoding != "identity") {
+                let what = "the reply is compressed, which was not asked for";
+                return Err(HttpError::Connection(what.to_owned()));
+            }
+            Ok(Reply { body: collect(body).await?, head })
+        };
+        tokio::time::timeout(patience, exchange).await.unwrap_or(Err(HttpError::Timeout))
+    }
+}
+
+/// Takes in a body, and gives up where it is too large.
+async fn collect(mut body: hyper::body::Incoming) -> Result<Zeroizing<Vec<u8>>, HttpError> {
+    let announced = body.size_hint().lower();
+    if announced > MAX_BODY_BYTES as u64 {
+        return Err(HttpError::TooLarge);
+    }
+    // Where the length is known nothing is moved, so that no copy is left behind.
+    let capacity = usize::try_from(announced).unwrap_or_default();
+    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| told(&error))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if bytes.len() + data.len() > MAX_BODY_BYTES {
+            return Err(HttpError::TooLarge);
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes)
+}
+
+/// What a failure means, by its cause and never by its text.
+fn told(error: &(dyn Error + 'static)) -> HttpError {
+    let mut cause = error;
+    loop {
+        if let Some(forbidden) = cause.downcast_ref::<Forbidden>() {
+            tracing::warn!(
+                host = forbidden.host,
+                address = %forbidden.address,
+                "a granted name stands for an address that it may not stand for; \
+                 to mean it, grant the address itself"
+            );
+            return HttpError::ForbiddenAddress;
+        }
+        if let Some(error) = cause.downcast_ref::<rustls::Error>() {
+            return HttpError::Tls(short(error));
+        }
+        if cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large) {
+            return HttpError::TooLarge;
+        }
+        let io = cause.downcast_ref::<io::Error>();
+        if io.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+            return HttpError::Timeout;
+        }
+        // Such an error passes over what is in it when it is asked for its source.
+        let inner = io.and_then(io::Error::get_ref).map(|inner| inner as &(dyn Error + 'static));
+        match inner.or_else(|| cause.source()) {
+            Some(deeper) => cause = deeper,
+            None => return HttpError::Connection(short(cause)),
+        }
+    }
+}
+
+fn short(error: &dyn Error) -> String {
+    escape(&cut(error.to_string(), MAX_TEXT_BYTES))
+}
