@@ -2,6 +2,7 @@
 
 pub mod craft;
 pub mod database;
+pub mod github;
 pub mod logs;
 pub mod run;
 

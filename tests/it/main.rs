@@ -10,4 +10,5 @@ mod house;
 mod operator;
 mod settings;
 mod stores;
+mod su_github;
 mod whoami;
