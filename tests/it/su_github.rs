@@ -75,6 +75,15 @@ async fn the_environment_alone_is_enough() {
 }
 
 #[tokio::test]
+async fn the_example_starts() {
+    let toml = std::fs::read_to_string(workspace().join("examples/su-github.toml")).unwrap();
+    let lines = toml.lines().filter(|line| !line.is_empty() && !line.starts_with(['#', '[']));
+    assert!(lines.count() <= 12);
+    let secret = [("GITHUB_OAUTH_CLIENT_SECRET", CLIENT_SECRET)];
+    by_name(&toml, &secret).await.expect("it starts");
+}
+
+#[tokio::test]
 async fn the_other_spellings_mean_the_same() {
     for strategy in ["su-github", "single_user_github", "su"] {
         let toml = format!(
