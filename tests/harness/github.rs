@@ -177,11 +177,6 @@ impl GitHub {
         desk.refresh.clear();
     }
 
-    /// The provider refuses every access token there is, and no refresh token.
-    pub fn end_access_tokens(&self) {
-        self.desk().access.clear();
-    }
-
     /// The next call of an endpoint is answered like this.
     pub fn answer_once(&self, endpoint: Endpoint, answer: Answer) {
         self.desk().next.entry(endpoint).or_default().push_back(answer);

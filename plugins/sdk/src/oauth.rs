@@ -18,6 +18,10 @@ use crate::{
 /// The fields of an answer that the host keeps from the strategy.
 const CAPTURED: [&str; 3] = ["/access_token", "/refresh_token", "/id_token"];
 
+/// How long a token endpoint may take, in seconds: half of what a call has by
+/// default, so that a strategy can still do something about it.
+const PATIENCE: u32 = 5;
+
 /// The URL of an authorization request, each parameter encoded (RFC 6749
 /// section 4.1.1 and appendix B).
 #[must_use]
@@ -115,6 +119,7 @@ impl TokenEndpoint<'_> {
             authorization,
             body: Body::Form(form),
             capture: CAPTURED.map(Into::into).into(),
+            timeout_seconds: Some(PATIENCE),
             ..http::Request::new(Method::Post, self.url)
         };
         let reply = http::send(&request)?;

@@ -18,6 +18,11 @@ use crate::{
 };
 use due::{Pair, Step};
 
+/// Who has waited for the lease for this many seconds does not ask the provider as
+/// well: it has just not answered somebody else, and a call that is cut off over a
+/// refresh token loses it.
+const WAITED: u64 = 2;
+
 /// An application that the operator has registered with a provider.
 #[derive(Debug)]
 pub struct ProviderApp<'a> {
@@ -77,6 +82,7 @@ impl ProviderApp<'_> {
         stored: StoredToken,
         asked: bool,
     ) -> Result<Option<ProviderToken>, TokenError> {
+        let started = clock::now();
         let lease = match token_store::acquire_lease(user, self.provider.name) {
             Ok(lease) => lease,
             // Whoever has it renews this very token.
@@ -90,6 +96,9 @@ impl ProviderApp<'_> {
         let asked = asked && same(&stored, &current);
         match step(&current, asked) {
             Step::HandOut => self.hand_out(current),
+            Step::Renew if clock::now() >= started + WAITED => {
+                self.old_one(current, asked, "another call has just tried")
+            }
             Step::Renew => self.rotate(&lease, current, asked),
             Step::Over(reason) => {
                 if current.state == TokenState::Active {
@@ -121,7 +130,7 @@ impl ProviderApp<'_> {
         if self.provider.single_use {
             lease.begin_rotation()?;
         }
-        let (failure, told) = match endpoint.refresh(refresh) {
+        let reason = match endpoint.refresh(refresh) {
             Ok(tokens) => {
                 let now = clock::now();
                 let refresh_expires_at = match tokens.refresh {
@@ -153,19 +162,36 @@ impl ProviderApp<'_> {
                     }
                 };
             }
-            Err(Failure::Client(reason)) => ("the provider refuses the client", reason),
-            Err(Failure::Transient(reason)) => ("the provider does not answer", reason),
+            Err(Failure::Client(reason)) => {
+                log::error(
+                    "a provider refuses the client: check its id, its secret and [auth.grants] http",
+                    &[("provider", self.provider.name), ("reason", &reason)],
+                );
+                reason
+            }
+            Err(Failure::Transient(reason)) => {
+                let fields = [("provider", self.provider.name), ("reason", &reason)];
+                log::warn("a provider renews no token", &fields);
+                reason
+            }
         };
-        let fields = [("provider", self.provider.name), ("reason", told.as_str())];
-        log::error(failure, &fields);
         if self.provider.single_use {
             lease.abandon_rotation()?;
         }
-        // Renewal begins before the end: until then the old one does.
+        self.old_one(stored, asked, &reason)
+    }
+
+    /// Renewal begins before the end: until then the old token serves.
+    fn old_one(
+        &self,
+        stored: StoredToken,
+        asked: bool,
+        reason: &str,
+    ) -> Result<ProviderToken, TokenError> {
         if !asked && pair(&stored).lives(clock::now()) {
             return self.hand_out(stored);
         }
-        Err(TokenError::Unavailable(format!("{failure}: {told}")))
+        Err(TokenError::Unavailable(format!("it cannot be renewed now: {reason}")))
     }
 
     /// The old pair is used up and the new one is not stored.

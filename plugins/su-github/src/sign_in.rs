@@ -16,6 +16,10 @@ use crate::{
     tokens,
 };
 
+/// How long the API may take, in seconds: a log-in asks it after the token
+/// endpoint, within one call.
+pub(crate) const PATIENCE: u32 = 4;
+
 /// Sends the browser to GitHub.
 pub(crate) fn begin(settings: &Settings, attempt: &Attempt) -> Result<LoginStep, Error> {
     // Nobody needs to go there whom the settings cannot let in.
@@ -105,10 +109,15 @@ fn not_exchanged(failure: Failure) -> Error {
 fn whose(settings: &Settings, token: &Secret) -> Result<Account, Error> {
     let reply = ask_user(settings, token)?;
     match reply.status {
-        200 => Account::read(&reply.body),
+        200 if is_json(&reply) => Account::read(&reply.body),
         401 => Err(Error::unauthenticated("GitHub does not know its own token")),
-        status => Err(Error::unavailable(format!("GitHub answers with status {status}"))),
+        status => Err(Error::unavailable(format!("GitHub describes no account: status {status}"))),
     }
+}
+
+fn is_json(reply: &Response) -> bool {
+    let kind = reply.header("content-type").and_then(|kind| kind.split(';').next());
+    kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }
 
 /// Asks GitHub about the owner of a token.
@@ -116,6 +125,7 @@ pub(crate) fn ask_user(settings: &Settings, token: &Secret) -> Result<Response, 
     http::send(&http::Request {
         headers: api_headers(),
         authorization: Authorization::Bearer(token),
+        timeout_seconds: Some(PATIENCE),
         ..http::Request::new(Method::Get, settings.api("/user"))
     })
 }

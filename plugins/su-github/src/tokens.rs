@@ -10,7 +10,7 @@ use vestibule_sdk::{
 
 use crate::{
     settings::{self, Settings},
-    sign_in::{api_headers, ask_user},
+    sign_in::{PATIENCE, api_headers, ask_user},
 };
 
 /// The provider, and the token's name in the store.
@@ -66,6 +66,7 @@ pub(crate) fn revoke(user: Option<&str>, name: &str) -> Result<(), TokenError> {
             password: Value::Secret(&secret),
         }),
         body: Body::Json(vec![Field::secret("access_token", &access)]),
+        timeout_seconds: Some(PATIENCE),
         ..http::Request::new(
             Method::Delete,
             settings.api(&format!("/applications/{}/token", settings.client_id)),
