@@ -79,6 +79,17 @@ impl Account {
     }
 }
 
+/// What a visitor's agreement gives.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// The access token.
+    pub access: Arc<SecretString>,
+    /// The token to renew it with, of a GitHub App.
+    pub refresh: Option<Arc<SecretString>>,
+    /// For how many seconds the access token lives.
+    pub expires_in: Option<u64>,
+}
+
 /// A running GitHub.
 #[derive(Clone)]
 pub struct GitHub {
@@ -163,6 +174,21 @@ impl GitHub {
     /// Makes it a GitHub App, whose access tokens live for so many seconds.
     pub fn expire_tokens(&self, seconds: impl Into<Value>) {
         self.desk().expires_in = Some(seconds.into());
+    }
+
+    /// Gives tokens to whoever sits at the browser, without the way there.
+    #[must_use]
+    pub fn connect(&self) -> Given {
+        let mut desk = self.desk();
+        let account = desk.visitor.clone().expect("somebody sits at the browser");
+        let answer = desk.pair(account, "repo");
+        let secret =
+            |name: &str| answer[name].as_str().map(|text| Arc::new(SecretString::from(text)));
+        Given {
+            access: secret("access_token").expect("an access token"),
+            refresh: secret("refresh_token"),
+            expires_in: answer["expires_in"].as_u64(),
+        }
     }
 
     /// The visitor takes scopes away and leaves these.

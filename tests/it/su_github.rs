@@ -1,6 +1,8 @@
 //! One person, by GitHub: how it is configured, and whom it believes without a
 //! log-in.
 
+mod tokens;
+
 use http::StatusCode;
 use vestibule::{
     clock::Clock,

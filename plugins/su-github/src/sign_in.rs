@@ -134,7 +134,6 @@ pub(crate) fn ask_user(settings: &Settings, token: &Secret) -> Result<Response, 
 pub(crate) fn api_headers() -> Vec<Field<'static>> {
     vec![
         Field::text("accept", "application/vnd.github+json"),
-        Field::text("user-agent", concat!("vestibule-su-github/", env!("CARGO_PKG_VERSION"))),
         Field::text("x-github-api-version", "2022-11-28"),
     ]
 }
