@@ -1,6 +1,7 @@
 //! One person, by GitHub: how it is configured, and whom it believes without a
 //! log-in.
 
+mod flow;
 mod tokens;
 
 use http::StatusCode;
