@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod craft;
 pub mod database;
+pub mod github;
 pub mod logs;
 pub mod run;
 

@@ -6,7 +6,8 @@ use vestibule::engine::{Engine, EngineOptions};
 use vestibule_tests::{component, craft, workspace};
 use wit_parser::{Docs, Resolve, TypeDefKind, WorldItem};
 
-const COMPONENTS: [&str; 5] = ["none", "hello-strategy", "session", "hostile", "hostile-waiting"];
+const COMPONENTS: [&str; 6] =
+    ["none", "su-github", "hello-strategy", "session", "hostile", "hostile-waiting"];
 
 #[test]
 fn no_component_imports_anything_but_the_contract() {

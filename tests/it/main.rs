@@ -13,4 +13,5 @@ mod operator;
 mod sessions;
 mod settings;
 mod stores;
+mod su_github;
 mod whoami;

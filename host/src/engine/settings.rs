@@ -122,6 +122,11 @@ impl Given<'_> {
 
     fn secret(&mut self, setting: &Setting, found: Found) -> Option<SecretString> {
         match found {
+            // No strategy can see that its secret is empty.
+            Found::Key { key, value: Value::String(text) } if text.is_empty() => {
+                self.mistake(&key, &format!("the secret {:?} is empty", setting.name));
+                None
+            }
             Found::Variable { text, .. } | Found::Key { value: Value::String(text), .. } => {
                 Some(text.into())
             }
@@ -213,6 +218,9 @@ fn read_secret(path: &str) -> std::io::Result<SecretString> {
     // Editors and `echo` end a file with a line break that is no part of it.
     let end = text.trim_end_matches(['\r', '\n']).len();
     text.truncate(end);
+    if text.is_empty() {
+        return Err(std::io::Error::other("it is empty"));
+    }
     Ok(text.into())
 }
 

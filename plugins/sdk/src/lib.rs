@@ -64,14 +64,17 @@ pub mod jose;
 pub mod log;
 pub mod login;
 mod net;
+pub mod oauth;
 #[cfg(target_family = "wasm")]
 mod panic;
+pub mod provider_tokens;
 pub mod random;
 pub mod secrets;
 mod session;
 pub mod session_store;
 pub mod settings;
 mod strategy;
+pub mod text;
 pub mod token_provider;
 pub mod token_store;
 

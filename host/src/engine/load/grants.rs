@@ -27,24 +27,38 @@ pub(super) fn check(
             continue;
         }
         interfaces.push(capability.interface.to_owned());
-        let proposed = description.map_or(&[][..], |description| description.grants.under(key));
-        let values: Vec<String> = proposed.iter().map(|source| proposal(source, config)).collect();
+        let mut values: Vec<String> = Vec::new();
+        if let Some(description) = description {
+            let proposed = description.grants.under(key).iter();
+            values.extend(proposed.map(|source| proposal(key, source, description, config)));
+        }
+        // Two settings can be at one origin.
+        values.dedup();
         let values = if values.is_empty() { vec!["\"…\"".to_owned()] } else { values };
         let _ = writeln!(toml, "{key} = [{}]", values.join(", "));
     }
     if interfaces.is_empty() { Ok(()) } else { Err(LoadError::MissingGrant { interfaces, toml }) }
 }
 
-/// A proposed value as TOML: what a setting holds, where the operator gave it.
-/// The description was checked: it proposes no setting that is a secret.
-fn proposal(source: &GrantSource, config: &Config) -> String {
-    match source {
-        GrantSource::Fixed(value) => format!("{value:?}"),
-        GrantSource::Setting(name) => {
-            let given = config.auth.settings.get(name).and_then(toml::Value::as_str);
-            let url =
-                given.filter(|text| settings::checked(&SettingType::Url, (*text).into()).is_ok());
-            url.map_or_else(|| format!("\"<the setting {name}>\""), |value| format!("{value:?}"))
-        }
+/// A proposed value as TOML: what a setting holds, where the operator gave it or
+/// the component has a default for it. The description was checked: it proposes no
+/// setting that is a secret.
+fn proposal(key: &str, source: &GrantSource, description: &Description, config: &Config) -> String {
+    let name = match source {
+        GrantSource::Fixed(value) => return format!("{value:?}"),
+        GrantSource::Setting(name) => name,
+    };
+    let auth = &config.auth;
+    let given = auth.settings.get(name).or_else(|| auth.spellings.get(name));
+    let setting = description.settings.iter().find(|setting| setting.name == *name);
+    let default = setting.and_then(|setting| setting.default.as_ref());
+    let value = given.and_then(toml::Value::as_str).or_else(|| default?.as_str());
+    let url = value
+        .filter(|text| settings::checked(&SettingType::Url, (*text).into()).is_ok())
+        .and_then(|text| url::Url::parse(text).ok());
+    match (url, value, key) {
+        (Some(_), Some(issuer), "jose") => format!("{issuer:?}"),
+        (Some(url), ..) => format!("{:?}", url.origin().ascii_serialization()),
+        _ => format!("\"<the setting {name}>\""),
     }
 }

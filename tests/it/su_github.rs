@@ -1,0 +1,239 @@
+//! One person, by GitHub: how it is configured, and whom it believes without a
+//! log-in.
+
+mod flow;
+mod tokens;
+
+use http::StatusCode;
+use vestibule::{
+    clock::Clock,
+    config::{Config, Environment},
+    host::{Host, StartError},
+    identity::{Claim, Identity},
+    store::{NewApiKey, Scope},
+};
+use vestibule_tests::{
+    Caller, NOW, TestApp,
+    database::user_id,
+    github::{CLIENT_ID, CLIENT_SECRET},
+    run::note_secret,
+    workspace,
+};
+
+/// The grants of GitHub itself.
+const GRANTS: &str = "[auth.grants]\nhttp = ['https://github.com', 'https://api.github.com']\n\
+                      token_store = ['github', 'owner']\n";
+
+/// Settings for this person, and what goes with them.
+fn settings(allowed: &str) -> String {
+    format!(
+        "[auth.settings]\nallowed = '{allowed}'\nclient_id = '{CLIENT_ID}'\n\
+         client_secret = '{CLIENT_SECRET}'\n{GRANTS}"
+    )
+}
+
+async fn refusal(toml: &str) -> String {
+    match TestApp::try_start("su-github", toml, &[]).await {
+        Ok(_) => panic!("it started"),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// Starts by the name that the configuration gives to the strategy.
+async fn by_name(toml: &str, environment: &[(&str, &str)]) -> Result<Host, StartError> {
+    let folder = workspace().join("target/plugins");
+    let mut variables = vec![("VESTIBULE_PLUGINS_DIR", folder.to_str().expect("UTF-8")), DATABASE];
+    variables.extend_from_slice(environment);
+    let config = Config::parse(None, toml, Environment::fixed(&variables)).expect("well formed");
+    Host::start(config, Clock::fixed(NOW)).await
+}
+
+const DATABASE: (&str, &str) = ("VESTIBULE_DATABASE_URL", "sqlite::memory:");
+
+/// What the seeds' own form of the environment leaves open: what may be reached.
+const GRANTED: [(&str, &str); 2] = [
+    ("VESTIBULE_AUTH_GRANTS_HTTP", "https://github.com,https://api.github.com"),
+    ("VESTIBULE_AUTH_GRANTS_TOKEN_STORE", "github,owner"),
+];
+
+#[tokio::test]
+async fn the_environment_alone_is_enough() {
+    note_secret(&CLIENT_SECRET.into());
+    let mut environment = vec![
+        ("OPENHANDS_AUTH_MODE", "su"),
+        ("SU_GITHUB_ALLOWED", "12345678"),
+        ("GITHUB_OAUTH_CLIENT_ID", CLIENT_ID),
+        ("GITHUB_OAUTH_CLIENT_SECRET", CLIENT_SECRET),
+    ];
+    let Err(error) = by_name("", &environment).await else { panic!("it started") };
+    let error = error.to_string();
+    assert!(
+        error.contains(r#"http = ["https://github.com", "https://api.github.com"]"#),
+        "{error}"
+    );
+    assert!(error.contains(r#"token_store = ["github", "owner"]"#), "{error}");
+    environment.extend(GRANTED);
+    let host = by_name("", &environment).await.expect("it starts");
+    assert_eq!(host.registry().current().description().name, "su-github");
+}
+
+#[tokio::test]
+async fn the_example_starts() {
+    let toml = std::fs::read_to_string(workspace().join("examples/su-github.toml")).unwrap();
+    let lines = toml.lines().filter(|line| !line.is_empty() && !line.starts_with(['#', '[']));
+    assert!(lines.count() <= 12);
+    let secret = [("GITHUB_OAUTH_CLIENT_SECRET", CLIENT_SECRET)];
+    by_name(&toml, &secret).await.expect("it starts");
+}
+
+#[tokio::test]
+async fn the_other_spellings_mean_the_same() {
+    for strategy in ["su-github", "single_user_github", "su"] {
+        let toml = format!(
+            "[auth]\nstrategy = '{strategy}'\nallowed = 'octocat'\ngithub_client_id = '{CLIENT_ID}'\n\
+             github_client_secret = '{CLIENT_SECRET}'\n{GRANTS}"
+        );
+        by_name(&toml, &[]).await.unwrap_or_else(|error| panic!("{strategy}: {error}"));
+    }
+}
+
+#[tokio::test]
+async fn the_client_secret_may_be_in_a_file_and_not_be_empty() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    let toml = format!(
+        "[auth.settings]\nallowed = '1'\nclient_id = 'a'\nclient_secret_file = '{}'\n{GRANTS}",
+        file.display()
+    );
+    std::fs::write(&file, format!("{CLIENT_SECRET}\n")).unwrap();
+    TestApp::start("su-github", &toml).await;
+    std::fs::write(&file, "\n").unwrap();
+    let error = refusal(&toml).await;
+    assert!(error.contains("client_secret_file: cannot read ") && error.contains("it is empty"));
+    let inline =
+        format!("[auth.settings]\nallowed = '1'\nclient_id = 'a'\nclient_secret = ''\n{GRANTS}");
+    assert_eq!(
+        refusal(&inline).await,
+        "[auth.settings] client_secret: the secret \"client_secret\" is empty"
+    );
+}
+
+#[tokio::test]
+async fn nothing_starts_without_the_one_person_or_the_client() {
+    for (left_out, variable) in [
+        ("allowed", "SU_GITHUB_ALLOWED"),
+        ("client_id", "GITHUB_OAUTH_CLIENT_ID"),
+        ("client_secret", "GITHUB_OAUTH_CLIENT_SECRET"),
+    ] {
+        let toml: String = settings("octocat")
+            .split_inclusive('\n')
+            .filter(|l| !l.starts_with(left_out))
+            .collect();
+        let error = refusal(&toml).await;
+        assert!(error.contains(&format!("the setting {left_out:?} is missing")), "{error}");
+        assert!(error.contains(&format!("or set {variable}")), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_person_who_cannot_be_is_refused_at_the_start() {
+    for allowed in ["", " ", "octocat ", "@octocat", "octocat,hubot", "*", "0", "007", "https://x"]
+    {
+        let error = refusal(&settings(allowed)).await;
+        assert!(error.contains("it refuses its settings: allowed "), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn another_github_is_named_by_both_of_its_urls() {
+    let with =
+        |url: &str| settings("1").replacen("[auth.grants]", &format!("{url}\n[auth.grants]"), 1);
+    let error = refusal(&with("base_url = 'https://ghe.example'")).await;
+    assert!(error.contains(r#"api_url = "https://ghe.example/api/v3""#), "{error}");
+    let error = refusal(&with("base_url = 'http://ghe.example'")).await;
+    assert!(error.contains("base_url is not encrypted"), "{error}");
+    let both = "base_url = 'https://ghe.example'\napi_url = 'https://ghe.example/api/v3'";
+    TestApp::start("su-github", &with(both)).await;
+    // The origin of the two is what would have to be granted.
+    let error = refusal(with(both).split("[auth.grants]").next().unwrap()).await;
+    assert!(error.contains("http = [\"https://ghe.example\"]\n"), "{error}");
+}
+
+/// Somebody who has logged in before, and a caller with a key of theirs.
+async fn by_key(app: &TestApp, id: &str, login: &str) -> Caller {
+    let scope = seen(app, id, login).await;
+    let new = NewApiKey { name: "test".to_owned(), ..NewApiKey::default() };
+    let key = app.host.store().api_keys(&scope).create(&new).await.unwrap().text;
+    note_secret(&key);
+    app.anonymous().with_key(&key)
+}
+
+async fn seen(app: &TestApp, id: &str, login: &str) -> Scope {
+    let identity = Identity {
+        user_id: Some(user_id(id)),
+        display_name: Some("Mona".to_owned()),
+        claims: vec![Claim { name: "login".to_owned(), value: login.to_owned() }],
+        ..Identity::default()
+    };
+    app.host.store().establish_user(&identity).await.unwrap().scope()
+}
+
+#[tokio::test]
+async fn a_key_is_its_owner_as_long_as_that_is_the_one_person() {
+    for (allowed, admitted) in [
+        (
+            "583231",
+            [("583231", "octocat", true), ("583231", "renamed", true), ("1", "octocat", false)],
+        ),
+        (
+            "OctoCat",
+            [("583231", "octocat", true), ("583231", "renamed", false), ("1", "hubot", false)],
+        ),
+    ] {
+        for (id, login, expected) in admitted {
+            let app = TestApp::start("su-github", &settings(allowed)).await;
+            let reply = by_key(&app, id, login).await.get("/auth/session").await;
+            let status = if expected { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+            assert_eq!(reply.status, status, "{allowed} {id} {login}: {}", reply.body);
+        }
+    }
+    let app = TestApp::start("su-github", &settings("583231")).await;
+    let reply = by_key(&app, "583231", "octocat").await.get("/auth/session").await;
+    insta::assert_snapshot!(reply.shown(), @r#"
+    200 OK
+    {"authenticated":true,"local_owner":false,"user_id":"583231","org_id":null,"display_name":"Mona","email":null,"email_verified":false,"roles":[],"claims":[{"name":"login","value":"octocat"}],"strategy":"su-github"}
+    "#);
+}
+
+#[tokio::test]
+async fn the_local_owner_s_key_opens_nothing_here() {
+    let app = TestApp::start("su-github", &settings("583231")).await;
+    let new = NewApiKey { name: "test".to_owned(), ..NewApiKey::default() };
+    let local = Scope::local_owner();
+    let key = app.host.store().api_keys(&local).create(&new).await.unwrap().text;
+    note_secret(&key);
+    let reply = app.anonymous().with_key(&key).get("/auth/session").await;
+    assert_eq!(reply.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn nobody_is_anonymous_and_a_stranger_s_token_is_refused() {
+    let app = TestApp::start("su-github", &settings("583231")).await;
+    let reply = app.anonymous().get("/auth/session").await;
+    assert_eq!(reply.json()["authenticated"], false);
+    assert_eq!(app.anonymous().get("/api/v1/users/me").await.status, StatusCode::UNAUTHORIZED);
+    let reply = app.anonymous().with("authorization", "Bearer gho_x").get("/auth/session").await;
+    assert_eq!(reply.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn work_without_a_request_is_for_the_one_person_alone() {
+    let app = TestApp::start("su-github", &settings("583231")).await;
+    seen(&app, "583231", "octocat").await;
+    seen(&app, "42", "hubot").await;
+    let context = app.host.user_context_for(&user_id("583231")).await.unwrap();
+    assert_eq!(context.identity().display_name.as_deref(), Some("Mona"));
+    for other in ["42", "7"] {
+        assert!(app.host.user_context_for(&user_id(other)).await.is_err(), "{other}");
+    }
+}

@@ -1,0 +1,175 @@
+//! The owner's GitHub token: renewed when it is due, once, and never on a request.
+
+use std::time::Duration;
+
+use serde_json::json;
+use vestibule::{
+    context::TokenError,
+    engine::Renewal,
+    identity::{Identity, ProviderToken, TokenRefusal},
+    store::TokenPair,
+};
+use vestibule_tests::{
+    NOW, TestApp,
+    database::user_id,
+    github::{Account, Answer, Endpoint, GitHub},
+    run::{at_once, text},
+};
+
+const OWNER: &str = "583231";
+
+async fn set_up() -> (GitHub, TestApp) {
+    let github = GitHub::start(Account::new(583_231, "octocat")).await;
+    let app = TestApp::start("su-github", &github.toml(OWNER)).await;
+    (github, app)
+}
+
+/// Leaves the database as a log-in does.
+async fn connect(github: &GitHub, app: &TestApp) {
+    let user = user_id(OWNER);
+    let identity = Identity { user_id: Some(user.clone()), ..Identity::default() };
+    app.host.store().establish_user(&identity).await.unwrap();
+    let given = github.connect();
+    let mut lease =
+        app.host.store().tokens(&user).lease("github", Duration::from_secs(1)).await.unwrap();
+    let pair = TokenPair {
+        access: Some(given.access),
+        refresh_expires_at: given.refresh.as_ref().map(|_| NOW + 15_811_200),
+        refresh: given.refresh,
+        access_expires_at: given.expires_in.map(|seconds| NOW + seconds),
+        host: None,
+        account_id: Some(OWNER.to_owned()),
+    };
+    lease.save(&pair).await.unwrap();
+    lease.release().await.unwrap();
+}
+
+async fn token(app: &TestApp, renewal: Renewal) -> Result<ProviderToken, TokenError> {
+    let user = app.host.user_context_for(&user_id(OWNER)).await.expect("the user is known");
+    user.token_provider().get("github", renewal).await
+}
+
+#[tokio::test]
+async fn a_token_of_a_github_app_is_renewed_when_it_is_due_and_once() {
+    let (github, app) = set_up().await;
+    github.expire_tokens(28_800);
+    connect(&github, &app).await;
+    let first = token(&app, Renewal::WhenDue).await.unwrap();
+    assert_eq!(first.expires_at, Some(NOW + 28_800));
+    app.clock.advance(28_800 - 301);
+    let same = token(&app, Renewal::WhenDue).await.unwrap();
+    assert_eq!(text(&same.token), text(&first.token));
+    assert_eq!(github.calls(Endpoint::Token), 0);
+
+    app.clock.advance(290);
+    let asked = (0..20).map(|_| {
+        let app = app.clone();
+        async move { token(&app, Renewal::WhenDue).await.map(|token| text(&token.token).to_owned()) }
+    });
+    let answers = at_once(asked).await;
+    let renewed = answers[0].as_ref().expect("a token");
+    assert_ne!(renewed, text(&first.token));
+    assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|token| token == renewed)));
+    assert_eq!(github.calls(Endpoint::Token), 1);
+}
+
+#[tokio::test]
+async fn a_provider_s_no_is_answered_by_one_renewal() {
+    let (github, app) = set_up().await;
+    github.expire_tokens(28_800);
+    connect(&github, &app).await;
+    let first = token(&app, Renewal::Now).await.unwrap();
+    assert_eq!(github.calls(Endpoint::Token), 0, "a pair of this minute is as new as it gets");
+    app.clock.advance(60);
+    let second = token(&app, Renewal::Now).await.unwrap();
+    assert_ne!(text(&second.token), text(&first.token));
+    // Whoever held the first token and comes late is given the second.
+    let third = token(&app, Renewal::Now).await.unwrap();
+    assert_eq!(text(&third.token), text(&second.token));
+    assert_eq!(github.calls(Endpoint::Token), 1);
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_github_refuses_for_good_means_to_connect_again() {
+    let (github, app) = set_up().await;
+    github.expire_tokens(28_800);
+    connect(&github, &app).await;
+    github.take_access_away();
+    app.clock.advance(28_800);
+    for _ in 0..3 {
+        let refused = token(&app, Renewal::WhenDue).await;
+        assert!(matches!(refused, Err(TokenError::Refused(TokenRefusal::Reconnect(_)))));
+    }
+    assert_eq!(github.calls(Endpoint::Token), 1, "a token that is over is not asked about");
+    let stored = app.host.store().tokens(&user_id("583231")).load("github").await.unwrap();
+    assert!(stored.is_some_and(|stored| stored.pair.refresh.is_some()), "nothing is deleted");
+}
+
+#[tokio::test]
+async fn what_says_nothing_about_the_token_changes_nothing() {
+    let (github, app) = set_up().await;
+    github.expire_tokens(28_800);
+    connect(&github, &app).await;
+    let first = token(&app, Renewal::WhenDue).await.unwrap();
+    app.clock.advance(28_800 - 60);
+    for trouble in [
+        Answer::Json(500, json!({"error": "invalid_grant"})),
+        Answer::Json(400, json!({"error": "incorrect_client_credentials"})),
+        Answer::Json(200, json!({"error": "incorrect_client_credentials"})),
+        Answer::Text("text/html", "bad_refresh_token"),
+        Answer::HangUp,
+        Answer::Large,
+    ] {
+        github.answer_once(Endpoint::Token, trouble.clone());
+        // The old token serves to its end.
+        let kept = token(&app, Renewal::WhenDue).await.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(text(&kept.token), text(&first.token), "{trouble:?}");
+    }
+    app.clock.advance(60);
+    github.answer_once(Endpoint::Token, Answer::HangUp);
+    let refused = token(&app, Renewal::WhenDue).await;
+    assert!(matches!(refused, Err(TokenError::Refused(TokenRefusal::Unavailable(_)))));
+    let renewed = token(&app, Renewal::WhenDue).await.unwrap();
+    assert_ne!(text(&renewed.token), text(&first.token));
+}
+
+#[tokio::test]
+async fn a_lifetime_that_makes_no_sense_makes_no_loop() {
+    let renewed_at = NOW + 60;
+    for (expires_in, expected) in [
+        (json!("28800"), Some(renewed_at + 28_800)),
+        (json!(0), None),
+        (json!(-5), Some(renewed_at)),
+        (json!("soon"), None),
+        (json!(1_000_000_000_000_u64), None),
+    ] {
+        let (github, app) = set_up().await;
+        github.expire_tokens(28_800);
+        connect(&github, &app).await;
+        github.expire_tokens(expires_in.clone());
+        app.clock.advance(60);
+        token(&app, Renewal::Now).await.unwrap();
+        for _ in 0..10 {
+            let kept = token(&app, Renewal::WhenDue).await.unwrap();
+            assert_eq!(kept.expires_at, expected, "{expires_in}");
+        }
+        assert_eq!(github.calls(Endpoint::Token), 1, "{expires_in}");
+        // Once a minute, where it is over at once.
+        app.clock.advance(60);
+        token(&app, Renewal::WhenDue).await.unwrap();
+        token(&app, Renewal::WhenDue).await.unwrap();
+        let again = usize::from(expires_in == json!(-5));
+        assert_eq!(github.calls(Endpoint::Token), 1 + again, "{expires_in}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_without_end_that_github_refuses_is_over() {
+    let (github, app) = set_up().await;
+    connect(&github, &app).await;
+    app.clock.advance(1_000_000);
+    assert!(token(&app, Renewal::WhenDue).await.is_ok());
+    let refused = token(&app, Renewal::Now).await;
+    assert!(matches!(refused, Err(TokenError::Refused(TokenRefusal::Reconnect(_)))));
+    assert_eq!(github.calls(Endpoint::Token), 0);
+}
