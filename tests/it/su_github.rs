@@ -16,6 +16,7 @@ use vestibule_tests::{
     Caller, NOW, TestApp,
     database::user_id,
     github::{CLIENT_ID, CLIENT_SECRET},
+    logs::Logs,
     run::note_secret,
     workspace,
 };
@@ -50,31 +51,36 @@ async fn by_name(toml: &str, environment: &[(&str, &str)]) -> Result<Host, Start
 
 const DATABASE: (&str, &str) = ("VESTIBULE_DATABASE_URL", "sqlite::memory:");
 
-/// What the seeds' own form of the environment leaves open: what may be reached.
-const GRANTED: [(&str, &str); 2] = [
-    ("VESTIBULE_AUTH_GRANTS_HTTP", "https://github.com,https://api.github.com"),
-    ("VESTIBULE_AUTH_GRANTS_TOKEN_STORE", "github,owner"),
-];
-
 #[tokio::test]
 async fn the_environment_alone_is_enough() {
     note_secret(&CLIENT_SECRET.into());
-    let mut environment = vec![
+    let environment = [
         ("OPENHANDS_AUTH_MODE", "su"),
         ("SU_GITHUB_ALLOWED", "12345678"),
         ("GITHUB_OAUTH_CLIENT_ID", CLIENT_ID),
         ("GITHUB_OAUTH_CLIENT_SECRET", CLIENT_SECRET),
     ];
-    let Err(error) = by_name("", &environment).await else { panic!("it started") };
+    let logs = Logs::collect();
+    let host = by_name("", &environment).await.expect("it starts");
+    assert_eq!(host.registry().current().description().name, "su-github");
+    let granted = r#"http=["https://github.com", "https://api.github.com"]"#;
+    assert!(logs.text().contains(granted), "{}", logs.text());
+    // Whoever grants something decides about all of it.
+    let own = [("VESTIBULE_AUTH_GRANTS_HTTP", "https://github.com")];
+    let Err(error) = by_name("", &[&environment[..], &own].concat()).await else {
+        panic!("it started")
+    };
+    let error = error.to_string();
+    assert!(error.contains(r#"token_store = ["github", "owner"]"#), "{error}");
+    // And so does whoever has a file.
+    let Err(error) = by_name("[auth]\nstrategy = 'su'\n", &environment).await else {
+        panic!("it started")
+    };
     let error = error.to_string();
     assert!(
         error.contains(r#"http = ["https://github.com", "https://api.github.com"]"#),
         "{error}"
     );
-    assert!(error.contains(r#"token_store = ["github", "owner"]"#), "{error}");
-    environment.extend(GRANTED);
-    let host = by_name("", &environment).await.expect("it starts");
-    assert_eq!(host.registry().current().description().name, "su-github");
 }
 
 #[tokio::test]

@@ -76,6 +76,13 @@ impl std::fmt::Debug for Hidden {
 }
 
 impl Source {
+    /// Whether there is no file, and so no place for what nobody would write into a
+    /// variable.
+    #[must_use]
+    pub fn is_environment_alone(&self) -> bool {
+        self.path.is_none() && self.table.0.is_empty()
+    }
+
     pub(super) fn parse(
         path: Option<&Path>,
         text: &str,

@@ -154,6 +154,14 @@ impl Engine {
             }
             Err(error) => return Err(error),
         };
+        let adopted;
+        let config = match grants::adopted(&description, config) {
+            Some(with_grants) => {
+                adopted = with_grants;
+                &adopted
+            }
+            None => config,
+        };
         grants::check(&compiled.contract, Some(&description), config)?;
         let settings = settings::resolve(&description.settings, &config.auth, &config.source)?;
         let http = self.http(config)?;

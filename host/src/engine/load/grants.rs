@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{LoadError, contract::Contract};
 use crate::{
     capability::CAPABILITIES,
-    config::Config,
+    config::{Config, Grants},
     engine::{
         description::{Description, GrantSource, SettingType},
         settings,
@@ -40,25 +40,75 @@ pub(super) fn check(
     if interfaces.is_empty() { Ok(()) } else { Err(LoadError::MissingGrant { interfaces, toml }) }
 }
 
+/// The configuration with what the description proposes granted, where an operator
+/// who has no file said nothing of grants: four variables are enough for a strategy
+/// that is known by them. It is said in the log, and one grant of the operator's own
+/// ends it.
+pub(super) fn adopted(description: &Description, config: &Config) -> Option<Config> {
+    if !config.source.is_environment_alone() || config.auth.grants != Grants::default() {
+        return None;
+    }
+    let values = |key: &str| {
+        let proposed = description.grants.under(key).iter();
+        let mut values: Vec<String> =
+            proposed.filter_map(|source| value(key, source, description, config)).collect();
+        values.dedup();
+        values
+    };
+    let grants = Grants {
+        http: values("http"),
+        browser: values("browser"),
+        jose: values("jose"),
+        token_store: values("token_store"),
+    };
+    if grants == Grants::default() {
+        return None;
+    }
+    tracing::info!(
+        strategy.name = description.name,
+        http = ?grants.http,
+        browser = ?grants.browser,
+        jose = ?grants.jose,
+        token_store = ?grants.token_store,
+        "there is no configuration file and no grant: the strategy is granted what it proposes; \
+         set VESTIBULE_AUTH_GRANTS_HTTP and its like to decide yourself"
+    );
+    let mut config = config.clone();
+    config.auth.grants = grants;
+    Some(config)
+}
+
 /// A proposed value as TOML: what a setting holds, where the operator gave it or
 /// the component has a default for it. The description was checked: it proposes no
 /// setting that is a secret.
 fn proposal(key: &str, source: &GrantSource, description: &Description, config: &Config) -> String {
+    let unknown = || match source {
+        GrantSource::Fixed(value) | GrantSource::Setting(value) => format!("<the setting {value}>"),
+    };
+    format!("{:?}", value(key, source, description, config).unwrap_or_else(unknown))
+}
+
+/// A proposed value, where it is known.
+fn value(
+    key: &str,
+    source: &GrantSource,
+    description: &Description,
+    config: &Config,
+) -> Option<String> {
     let name = match source {
-        GrantSource::Fixed(value) => return format!("{value:?}"),
+        GrantSource::Fixed(value) => return Some(value.clone()),
         GrantSource::Setting(name) => name,
     };
     let auth = &config.auth;
-    let given = auth.settings.get(name).or_else(|| auth.spellings.get(name));
-    let setting = description.settings.iter().find(|setting| setting.name == *name);
-    let default = setting.and_then(|setting| setting.default.as_ref());
-    let value = given.and_then(toml::Value::as_str).or_else(|| default?.as_str());
-    let url = value
-        .filter(|text| settings::checked(&SettingType::Url, (*text).into()).is_ok())
-        .and_then(|text| url::Url::parse(text).ok());
-    match (url, value, key) {
-        (Some(_), Some(issuer), "jose") => format!("{issuer:?}"),
-        (Some(url), ..) => format!("{:?}", url.origin().ascii_serialization()),
-        _ => format!("\"<the setting {name}>\""),
-    }
+    let setting = description.settings.iter().find(|setting| setting.name == *name)?;
+    let written = auth.settings.get(name).or_else(|| auth.spellings.get(name));
+    let written = written.and_then(toml::Value::as_str).map(str::to_owned);
+    let environment = &config.source.environment;
+    let variable = || setting.environment.iter().find_map(|name| environment.get(name));
+    let default = || setting.default.as_ref()?.as_str().map(str::to_owned);
+    let value = variable().or(written).or_else(default)?;
+    settings::checked(&SettingType::Url, value.as_str().into()).ok()?;
+    let url = url::Url::parse(&value).ok()?;
+    // An issuer is a text, compared as it is; everything else is an origin.
+    Some(if key == "jose" { value } else { url.origin().ascii_serialization() })
 }
