@@ -8,6 +8,7 @@ use std::{
 };
 
 use axum::{body::Body, response::Response};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::StatusCode;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -350,7 +351,6 @@ async fn secrets_arrive_byte_for_byte_and_are_never_in_the_component_s_memory() 
     let body: Value = serde_json::from_str(seen[1].text()).unwrap();
     assert_eq!(body, json!({"a\"b": "text", "token": text(&secret)}));
     assert_eq!(seen[1].headers["x-token"].as_bytes(), text(&secret).as_bytes());
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
     let pair = "client%3Aid:plaintext-canary+%2B%2F%3D%26%25%22+%C3%BC";
     assert_eq!(seen[2].header("authorization"), format!("Basic {}", STANDARD.encode(pair)));
     assert_eq!((seen[2].header("content-type"), seen[2].text()), ("text/csv", "a,b"));
