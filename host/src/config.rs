@@ -6,6 +6,7 @@
 //! may hold is for the strategy to say, so that part stays raw here.
 
 mod data;
+mod grants;
 mod server;
 mod source;
 mod values;
@@ -17,11 +18,10 @@ use std::{
     time::Duration,
 };
 
-use serde::Serialize;
-
 pub(crate) use self::source::did_you_mean;
 pub use self::{
     data::{Encryption, RateLimits, Secrets, Sessions},
+    grants::Grants,
     server::Server,
     source::{Environment, Source},
     values::DatabaseUrl,
@@ -117,33 +117,6 @@ impl fmt::Debug for Auth {
             .field("limits", &self.limits)
             .field("ca_file", &self.ca_file)
             .finish()
-    }
-}
-
-/// `[auth.grants]`: what the strategy may reach.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Grants {
-    /// Origins that `http-client` may reach.
-    pub http: Vec<String>,
-    /// Origins that browsers may be sent to, beyond those of `http`.
-    pub browser: Vec<String>,
-    /// Issuers whose tokens `jose` may verify.
-    pub jose: Vec<String>,
-    /// Names that `token-store` may read and write.
-    pub token_store: Vec<String>,
-}
-
-impl Grants {
-    /// The values under a key of the section.
-    #[must_use]
-    pub fn under(&self, key: &str) -> &[String] {
-        match key {
-            "http" => &self.http,
-            "browser" => &self.browser,
-            "jose" => &self.jose,
-            "token_store" => &self.token_store,
-            _ => &[],
-        }
     }
 }
 
@@ -319,22 +292,7 @@ impl Config {
         }
 
         let ca_file = section.take("ca_file", mistakes);
-        let mut grants = section.section("grants", mistakes);
-        let granted = Grants {
-            http: grants.take("http", mistakes).unwrap_or_default(),
-            browser: grants.take("browser", mistakes).unwrap_or_default(),
-            jose: grants.take("jose", mistakes).unwrap_or_default(),
-            token_store: grants.take("token_store", mistakes).unwrap_or_default(),
-        };
-        grants.finish(mistakes);
-
-        for (key, origins) in [("http", &granted.http), ("browser", &granted.browser)] {
-            for origin in origins.iter().filter(|origin| !values::names_origin(origin)) {
-                let what =
-                    format!("{origin:?} is not an origin such as \"https://idp.example.com\"");
-                mistakes.push(source.mistake(&["auth", "grants", key], &what));
-            }
-        }
+        let grants = Grants::read(section.section("grants", mistakes), source, mistakes);
 
         let mut limits = section.section("limits", mistakes);
         let usual = Limits::default();
@@ -364,7 +322,7 @@ impl Config {
             sha256: sha256.map(|pin| pin.to_ascii_lowercase()),
             settings: section.table("settings", mistakes),
             spellings: section.rest(),
-            grants: granted,
+            grants,
             limits: limit,
             ca_file,
         }

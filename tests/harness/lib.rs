@@ -5,6 +5,9 @@ pub mod craft;
 pub mod database;
 pub mod github;
 pub mod logs;
+pub mod memory;
+pub mod peer;
+pub mod puppet;
 pub mod run;
 
 use std::{
@@ -21,9 +24,12 @@ use tower::ServiceExt as _;
 use vestibule::{
     clock::Clock,
     config::{Config, Environment},
+    engine::Hooks,
     host::{Host, StartError},
     http::router,
 };
+
+use database::Database;
 
 /// When the tests take place: seconds since the Unix epoch.
 pub const NOW: u64 = 1_800_000_000;
@@ -68,7 +74,20 @@ impl TestApp {
         toml: &str,
         environment: &[(&str, &str)],
     ) -> Result<Self, StartError> {
-        let folder = run::folder();
+        let folder = Arc::new(run::folder());
+        let url = format!("sqlite://{}/vestibule.db", folder.path().display());
+        let database = Database { url, clock: Clock::fixed(NOW), folder };
+        Self::start_on(&database, name, toml, environment, Hooks::default()).await
+    }
+
+    /// Starts Vestibule on a database, and looks into its calls.
+    pub async fn start_on(
+        database: &Database,
+        name: &str,
+        toml: &str,
+        environment: &[(&str, &str)],
+        hooks: Hooks,
+    ) -> Result<Self, StartError> {
         // The clock stands still, and so would the window of a limit.
         let limits = if toml.contains("rate_limits") {
             ""
@@ -76,16 +95,16 @@ impl TestApp {
             "rate_limits.user_second = 0\nrate_limits.user_minute = 0\n"
         };
         let text = format!(
-            "{limits}database.url = 'sqlite://{}/vestibule.db'\nauth.strategy = '{}'\n{toml}",
-            folder.path().display(),
+            "{limits}database.url = '{}'\nauth.strategy = '{}'\n{toml}",
+            database.url,
             component(name).display(),
         );
         let config = Config::parse(None, &text, Environment::fixed(environment))
             .expect("the configuration is well formed");
-        let clock = Clock::fixed(NOW);
-        let host = Host::start(config, clock.clone()).await?;
+        let (clock, folder) = (database.clock.clone(), Arc::clone(&database.folder));
+        let host = Host::start_hooked(config, clock.clone(), hooks).await?;
         let router = router(host.clone());
-        Ok(Self { host, clock, router, folder: Arc::new(folder) })
+        Ok(Self { host, clock, router, folder })
     }
 
     /// A folder that goes with the app.

@@ -31,11 +31,14 @@ const ROOMS: [(&str, &[&str]); 13] = [
 ];
 
 /// Each dependency that has one door, and the room with the door.
-const DOORS: [(&str, &[&str]); 7] = [
+const DOORS: [(&str, &[&str]); 10] = [
     ("axum", &["http"]),
     ("tower_http", &["http"]),
     ("clap", &["cli"]),
     ("wasmtime", &["engine", "capability", "bindings"]),
+    ("hyper_rustls", &["capability"]),
+    ("rustls", &["capability"]),
+    ("webpki_roots", &["capability"]),
     ("sqlx", &["store"]),
     ("fernet", &["cipher"]),
     ("tracing_subscriber", &["cli"]),

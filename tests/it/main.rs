@@ -6,12 +6,13 @@ mod command_line;
 mod contract;
 mod hostile_calls;
 mod hostile_files;
-
 mod house;
+mod http_client;
 mod login;
 mod operator;
 mod sessions;
 mod settings;
 mod stores;
 mod su_github;
+mod token_store;
 mod whoami;

@@ -44,11 +44,6 @@ pub(super) fn is_origin(url: &url::Url) -> bool {
         && url.password().is_none()
 }
 
-/// Whether a text is an origin.
-pub(super) fn names_origin(text: &str) -> bool {
-    text.parse().is_ok_and(|url| is_origin(&url))
-}
-
 /// Where a database is. It may hold a password, so that it shows without one.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]

@@ -1,4 +1,19 @@
 //! Requests to origins that the operator granted, and to no others.
+//!
+//! An origin is scheme, host and port, and matches to the letter. A granted name
+//! may stand for public and private addresses; for this machine only if it is
+//! `localhost` or ends in `.localhost`, and never for link-local and other
+//! special addresses. To reach one of those, the operator grants the address.
+//!
+//! - No redirect is followed: a 302 is a reply like any other.
+//! - A reply has at most 1 MiB. Ask for no compression; the host asks for none.
+//! - The time is bounded by the call's own; a request that takes too long ends a
+//!   little before the call does, so that there is time to answer `unavailable`.
+//! - [`Basic`] has user name and password encoded as OAuth wants it (RFC 6749
+//!   section 2.3.1).
+//! - `capture` works on JSON and on forms, whatever type the reply claims. A field
+//!   that is missing, empty or no text gives `None`. Secrets of 8 bytes or more
+//!   that stand anywhere else in a reply are left out there.
 
 pub use crate::bindings::vestibule::auth::http_client::{
     Authorization, Basic, Body, Field, Header, HttpError, Method, RawBody, Request, Response,
