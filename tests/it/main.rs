@@ -7,6 +7,7 @@ mod contract;
 mod hostile_calls;
 mod hostile_files;
 mod house;
+mod openapi;
 mod operator;
 mod settings;
 mod stores;

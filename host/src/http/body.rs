@@ -1,10 +1,11 @@
-//! JSON documents that callers send.
+//! JSON documents that callers send, and the one that only says yes.
 
 use axum::{
     Json,
     extract::{FromRequest, Request, rejection::JsonRejection},
 };
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
+use utoipa::ToSchema;
 
 use super::Problem;
 
@@ -30,5 +31,17 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Document<T> {
                 _ => Problem::too_large(),
             }),
         }
+    }
+}
+
+/// What was asked for is done.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Done {
+    success: bool,
+}
+
+impl Done {
+    pub(super) fn json() -> Json<Self> {
+        Json(Self { success: true })
     }
 }

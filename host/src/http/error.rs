@@ -13,7 +13,7 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
-use serde_json::json;
+use utoipa::ToSchema;
 
 use crate::{
     context::TokenError,
@@ -230,14 +230,14 @@ impl Problem {
 
     /// The problem document.
     pub(super) fn render(self, id: RequestId) -> Response {
-        let document = Json(json!({
-            "type": "about:blank",
-            "title": self.status.canonical_reason(),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-            "request_id": id.to_string(),
-        }));
-        let mut response = (self.status, document).into_response();
+        let told = Told {
+            kind: "about:blank",
+            title: self.status.canonical_reason().unwrap_or_default(),
+            status: self.status.as_u16(),
+            detail: self.detail,
+            request_id: id.to_string(),
+        };
+        let mut response = (self.status, Json(told)).into_response();
         let headers = response.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
@@ -257,6 +257,23 @@ impl Problem {
         }
         response
     }
+}
+
+/// What a caller is told of a problem (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Told {
+    /// Always `about:blank`: the status says what kind of problem it is.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The name of the status.
+    title: &'static str,
+    /// The status once more.
+    status: u16,
+    /// One sentence for whoever made the request.
+    detail: Cow<'static, str>,
+    /// By which the log knows this request.
+    request_id: String,
 }
 
 /// A 201 with what was made.

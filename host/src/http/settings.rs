@@ -13,6 +13,10 @@ use crate::{
 const TRIES: usize = 5;
 
 /// The caller's settings, with a mask in the place of each secret.
+#[utoipa::path(
+    get, path = "/api/v1/settings", operation_id = "read_settings",
+    responses((status = 200, description = "The settings", body = Object)),
+)]
 pub(super) async fn get(user: UserContext) -> Result<Json<Value>, Problem> {
     scopes::require(&user, scopes::SETTINGS_READ)?;
     let settings = user.settings().await?.settings;
@@ -21,6 +25,15 @@ pub(super) async fn get(user: UserContext) -> Result<Json<Value>, Problem> {
 
 /// Changes what is named and leaves the rest (RFC 7396): null removes, and a mask
 /// leaves the secret behind it as it is.
+#[utoipa::path(
+    patch, path = "/api/v1/settings", operation_id = "change_settings",
+    request_body = Object,
+    responses(
+        (status = 200, description = "The settings as they are now; empty for a key that may not \
+            read them", body = Object),
+        (status = 409, description = "Somebody else changed them at the same time, again and again"),
+    ),
+)]
 pub(super) async fn patch(
     user: UserContext,
     Document(change): Document<Map<String, Value>>,

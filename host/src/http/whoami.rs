@@ -2,37 +2,51 @@
 
 use axum::Json;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Caller;
-use crate::identity::{Identity, Outcome};
+use crate::identity::{Claim, Identity, Outcome};
 
 /// What a caller learns about itself.
-#[derive(Debug, Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Session {
     /// Somebody is calling, and not just anybody.
     authenticated: bool,
     /// The caller is the local owner of a strategy without log-in.
     local_owner: bool,
-    #[serde(flatten)]
-    identity: Identity,
+    user_id: Option<String>,
+    org_id: Option<String>,
+    display_name: Option<String>,
+    email: Option<String>,
+    email_verified: bool,
+    roles: Vec<String>,
+    /// Further facts, each with a `name` and a `value`.
+    #[schema(value_type = Vec<std::collections::BTreeMap<String, String>>)]
+    claims: Vec<Claim>,
+    /// The strategy that decided it.
     strategy: String,
 }
 
-/// Nobody being logged in is an answer here, not an error.
+/// Who is calling; nobody being logged in is an answer here, not an error.
+#[utoipa::path(
+    get, path = "/auth/session", operation_id = "read_session",
+    responses((status = 200, description = "The caller", body = Session)),
+)]
 pub(super) async fn session(caller: Caller) -> Json<Session> {
-    let strategy = caller.strategy;
-    Json(match caller.outcome {
-        Outcome::Anonymous => Session {
-            authenticated: false,
-            local_owner: false,
-            identity: Identity::default(),
-            strategy,
-        },
-        Outcome::Authenticated(identity) => Session {
-            authenticated: true,
-            local_owner: identity.user_id.is_none(),
-            identity,
-            strategy,
-        },
+    let (authenticated, identity) = match caller.outcome {
+        Outcome::Anonymous => (false, Identity::default()),
+        Outcome::Authenticated(identity) => (true, identity),
+    };
+    Json(Session {
+        authenticated,
+        local_owner: authenticated && identity.user_id.is_none(),
+        user_id: identity.user_id.map(|id| id.to_string()),
+        org_id: identity.org_id.map(|id| id.to_string()),
+        display_name: identity.display_name,
+        email: identity.email,
+        email_verified: identity.email_verified,
+        roles: identity.roles,
+        claims: identity.claims,
+        strategy: caller.strategy,
     })
 }
