@@ -85,7 +85,8 @@ async fn the_document_says_what_each_route_wants_to_be_shown() {
     };
     let user = r#"[{"api_key":[]},{"session_cookie":[]}]"#;
     assert_eq!(wanted("/api/v1/settings", "patch"), user);
-    assert_eq!(wanted("/auth/session", "get"), user);
+    let anybody = r#"[{"api_key":[]},{"session_cookie":[]},{}]"#;
+    assert_eq!(wanted("/auth/session", "get"), anybody);
     assert_eq!(wanted("/api/service/sandboxes", "post"), r#"[{"service_key":[]}]"#);
     assert_eq!(wanted("/api/v1/sandboxes/{id}/settings/secrets", "get"), r#"[{"session_key":[]}]"#);
     assert_eq!(wanted("/healthz", "get"), "[]");

@@ -1,10 +1,15 @@
 //! JSON documents that callers send, and the one that only says yes.
 
+use std::{fmt, marker::PhantomData};
+
 use axum::{
     Json,
     extract::{FromRequest, Request, rejection::JsonRejection},
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use utoipa::ToSchema;
 
 use super::Problem;
@@ -18,11 +23,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Document<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         match Json::from_request(request, state).await {
-            Ok(Json(document)) => Ok(Self(document)),
+            Ok(Json(Object(document))) => Ok(Self(document)),
             Err(rejection) => Err(match rejection {
                 // What serde says of a document can quote it, and so a secret.
                 JsonRejection::JsonDataError(_) => Problem::unprocessable(
-                    "the JSON document lacks a field, or has one of another type",
+                    "the JSON document is no object, lacks a field, or has one of another type",
                 ),
                 JsonRejection::JsonSyntaxError(_) => {
                     Problem::ambiguous("the body is no JSON document")
@@ -31,6 +36,30 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Document<T> {
                 _ => Problem::too_large(),
             }),
         }
+    }
+}
+
+/// A JSON object. By itself, serde takes a list of values for one as well.
+#[derive(Debug)]
+pub(super) struct Object<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
+}
+
+struct Fields<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Object<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
     }
 }
 

@@ -21,7 +21,7 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::error::Told;
-use crate::host::Host;
+use crate::{host::Host, identity::MAX_ID_BYTES};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -70,9 +70,12 @@ pub(super) fn empty() -> OpenApiRouter<Host> {
     OpenApiRouter::with_openapi(document)
 }
 
+/// Only OAuth has scopes in such a document.
+const NO_SCOPES: [&str; 0] = [];
+
 const API_KEY: &str = "api_key";
 const SESSION_COOKIE: &str = "session_cookie";
-pub(super) const SESSION_KEY: &str = "session_key";
+const SESSION_KEY: &str = "session_key";
 const SERVICE_KEY: &str = "service_key";
 
 fn add_schemes(components: &mut Components) {
@@ -125,7 +128,9 @@ impl Group {
     fn complete_operation(self, operation: &mut Operation) {
         operation.tags = Some(vec![self.tag().to_owned()]);
         operation.security.get_or_insert_with(|| {
-            self.credentials().iter().map(|name| requirement(&[*name])).collect()
+            let nobody = matches!(self, Self::Visitors).then(SecurityRequirement::default);
+            let one = |name: &&str| SecurityRequirement::new(*name, NO_SCOPES);
+            self.credentials().iter().map(one).chain(nobody).collect()
         });
         if matches!(self, Self::Users) {
             let parameters = operation.parameters.get_or_insert_default();
@@ -224,14 +229,11 @@ fn problem(status: &str) -> String {
     format!("Problem{status}")
 }
 
-/// Schemes all of which are needed.
-fn requirement(names: &[&str]) -> SecurityRequirement {
-    let scopes: [&str; 0] = [];
-    names.iter().fold(SecurityRequirement::default(), |all, name| all.add(*name, scopes))
-}
-
 fn organisation() -> Parameter {
-    let text = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1));
+    let text = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .max_length(Some(MAX_ID_BYTES))
+        .pattern(Some("^[!-~]+$"));
     ParameterBuilder::new()
         .name("X-Org-Id")
         .parameter_in(ParameterIn::Header)

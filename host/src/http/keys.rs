@@ -74,6 +74,7 @@ pub(super) struct New {
     name: Option<String>,
     /// Left out: everything.
     #[serde(default)]
+    #[schema(min_items = 1)]
     scopes: Option<Vec<String>>,
     /// Seconds since the Unix epoch.
     #[serde(default)]

@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Problem,
-    body::{Document, Done},
+    body::{Document, Done, Object},
     error::Created,
     input::{Path, Query},
     scopes,
@@ -191,7 +191,8 @@ pub(super) async fn remove(
 /// Tokens of Git providers by provider.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct ProviderTokens {
-    provider_tokens: BTreeMap<String, NewToken>,
+    #[schema(value_type = BTreeMap<String, NewToken>)]
+    provider_tokens: BTreeMap<String, Object<NewToken>>,
 }
 
 /// One provider's token.
@@ -220,7 +221,7 @@ pub(super) async fn store_tokens(
     if let Some(unknown) = tokens.provider_tokens.keys().find(unknown) {
         return Err(Problem::unknown_provider(unknown));
     }
-    for (provider, new) in tokens.provider_tokens {
+    for (provider, Object(new)) in tokens.provider_tokens {
         let token = new.token.filter(|token| crate::secret::len(token) > 0);
         user.store_own_token(&provider, token, new.host).await?;
     }
