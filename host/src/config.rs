@@ -12,7 +12,6 @@ mod values;
 use std::{
     fmt,
     net::SocketAddr,
-    num::NonZeroUsize,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -23,7 +22,7 @@ use url::Url;
 
 pub(crate) use self::source::did_you_mean;
 pub use self::{
-    data::{Encryption, RateLimits, Secrets, Sessions},
+    data::{Encryption, Limits, RateLimits, Secrets, Sessions},
     source::{Environment, Source},
     values::DatabaseUrl,
 };
@@ -80,6 +79,10 @@ pub struct Server {
     pub public_url: Option<Url>,
     /// Listen beyond loopback even with a strategy that lets everybody in.
     pub allow_open: bool,
+    /// How long the body of a request may take to arrive.
+    pub body_timeout: Duration,
+    /// How long a shutdown goes on accepting, while `/readyz` says that it has begun.
+    pub drain: Duration,
     /// How long a shutdown waits for requests that are running.
     pub shutdown_timeout: Duration,
     /// The key that other services present.
@@ -159,34 +162,10 @@ impl Grants {
     }
 }
 
-/// `[auth.limits]`: what one call of the strategy may use.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Bytes of memory, over all memories of a call.
-    pub memory: usize,
-    /// Time in the component itself.
-    pub cpu: Duration,
-    /// Time from the start of a call to its end, waiting included.
-    pub wall: Duration,
-    /// Calls at once; more are refused.
-    pub concurrency: NonZeroUsize,
-}
-
 /// The largest memory of any component, and the most calls at once: what the
 /// engine reserves address space for.
 pub(crate) const MAX_MEMORY: usize = 64 << 20;
 const MAX_CONCURRENCY: usize = 4096;
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            memory: 32 << 20,
-            cpu: Duration::from_millis(25),
-            wall: Duration::from_secs(10),
-            concurrency: const { NonZeroUsize::new(256).unwrap() },
-        }
-    }
-}
 
 impl Config {
     /// Reads a file and the environment of this process.
@@ -222,28 +201,7 @@ impl Config {
     fn read(source: &Source, mistakes: &mut Mistakes) -> Self {
         let mut root = source.root();
 
-        let mut section = root.section("server", mistakes);
-        let server = Server {
-            listen: section.take("listen", mistakes).unwrap_or(([127, 0, 0, 1], 3000).into()),
-            public_url: section.take("public_url", mistakes),
-            allow_open: section.take("allow_open", mistakes).unwrap_or(false),
-            shutdown_timeout: section
-                .take("shutdown_timeout", mistakes)
-                .map_or(Duration::from_secs(10), |Span(duration)| duration),
-            service_key: section.shared_key(
-                "service_key",
-                "service_key_file",
-                "AUTOMATIONS_SERVICE_KEY",
-                mistakes,
-            ),
-        };
-        section.finish(mistakes);
-        if server.public_url.as_ref().is_some_and(|url| !values::is_origin(url)) {
-            mistakes.push(source.mistake(
-                &["server", "public_url"],
-                "it is not an origin such as \"https://auth.example.com\"",
-            ));
-        }
+        let server = Self::read_server(&mut root, source, mistakes);
 
         let mut section = root.section("database", mistakes);
         let database = Database {
@@ -291,6 +249,7 @@ impl Config {
         let rate_limits = RateLimits {
             user_second: rate("user_second", usual.user_second),
             user_minute: rate("user_minute", usual.user_minute),
+            sandbox_minute: rate("sandbox_minute", usual.sandbox_minute),
             address_minute: rate("address_minute", usual.address_minute),
             refused_minute: rate("refused_minute", usual.refused_minute),
         };
@@ -328,6 +287,37 @@ impl Config {
             auth,
             source: source.clone(),
         }
+    }
+
+    fn read_server(root: &mut Section<'_>, source: &Source, mistakes: &mut Mistakes) -> Server {
+        let mut section = root.section("server", mistakes);
+        let mut span =
+            |name, usual: Duration| section.take(name, mistakes).map_or(usual, |Span(span)| span);
+        let body_timeout = span("body_timeout", Duration::from_secs(10));
+        let drain = span("drain", Duration::from_secs(2));
+        let shutdown_timeout = span("shutdown_timeout", Duration::from_secs(10));
+        let server = Server {
+            body_timeout,
+            drain,
+            shutdown_timeout,
+            listen: section.take("listen", mistakes).unwrap_or(([127, 0, 0, 1], 3000).into()),
+            public_url: section.take("public_url", mistakes),
+            allow_open: section.take("allow_open", mistakes).unwrap_or(false),
+            service_key: section.shared_key(
+                "service_key",
+                "service_key_file",
+                "AUTOMATIONS_SERVICE_KEY",
+                mistakes,
+            ),
+        };
+        section.finish(mistakes);
+        if server.public_url.as_ref().is_some_and(|url| !values::is_origin(url)) {
+            mistakes.push(source.mistake(
+                &["server", "public_url"],
+                "it is not an origin such as \"https://auth.example.com\"",
+            ));
+        }
+        server
     }
 
     fn read_auth(root: &mut Section<'_>, source: &Source, mistakes: &mut Mistakes) -> Auth {

@@ -10,19 +10,24 @@ use serde::{
     Deserialize, Deserializer, Serialize,
     de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
 };
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::Problem;
+use crate::host::Host;
 
 /// A JSON document; one that cannot be read is a problem document like any other
-/// mistake.
+/// mistake, and so is one that dribbles in: it would hold its connection for as long
+/// as its sender likes.
 pub(super) struct Document<T>(pub(super) T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Document<T> {
+impl<T: DeserializeOwned> FromRequest<Host> for Document<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        match Json::from_request(request, state).await {
+    async fn from_request(request: Request, host: &Host) -> Result<Self, Problem> {
+        let patience = host.config().server.body_timeout;
+        let document = timeout(patience, Json::from_request(request, host)).await;
+        match document.map_err(|_| Problem::too_slow())? {
             Ok(Json(Object(document))) => Ok(Self(document)),
             Err(rejection) => Err(match rejection {
                 // What serde says of a document can quote it, and so a secret.
