@@ -5,6 +5,7 @@
 //! `http/error.rs` turns what went wrong into a status.
 
 mod body;
+mod count;
 mod credential;
 mod document;
 mod edge;
@@ -12,6 +13,7 @@ mod error;
 mod extract;
 mod health;
 mod input;
+mod keyed;
 mod keys;
 mod layer;
 mod me;

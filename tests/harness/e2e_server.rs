@@ -116,6 +116,7 @@ async fn main() -> anyhow::Result<()> {
     let text_of = format!(
         "database.url = '{database}'\nauth.strategy = '{}'\n\
          encryption.secret = '{SECRET}'\nserver.service_key = '{SERVICE_KEY}'\n\
+         server.drain = '0s'\nrate_limits.sandbox_minute = 0\n\
          rate_limits.user_second = 0\nrate_limits.user_minute = 0\n\
          rate_limits.refused_minute = 0\n",
         component(&strategy).display()

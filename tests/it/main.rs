@@ -1,5 +1,6 @@
 //! Vestibule through its front door.
 
+mod abuse;
 mod api;
 mod capabilities;
 mod command_line;

@@ -107,13 +107,13 @@ async fn the_document_says_what_each_route_wants_to_be_shown() {
 #[tokio::test]
 async fn what_the_path_or_the_query_cannot_mean_is_a_problem_like_any_other() {
     let app = TestApp::start("none", "").await;
-    for path in [
-        "/api/v1/users/me?expose_secrets=maybe",
-        "/api/v1/secrets/search?limit=many",
-        "/api/v1/secrets/search?page_id=a&page_id=b",
-        "/api/v1/sandboxes/%FF/settings/secrets",
+    for (method, path) in [
+        ("GET", "/api/v1/users/me?expose_secrets=maybe"),
+        ("GET", "/api/v1/secrets/search?limit=many"),
+        ("GET", "/api/v1/secrets/search?page_id=a&page_id=b"),
+        ("DELETE", "/api/v1/secrets/%FF"),
     ] {
-        let reply = app.anonymous().get(path).await;
+        let reply = app.anonymous().send(method, path).await;
         assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{path}: {}", reply.body);
         assert_eq!(reply.header("content-type"), "application/problem+json", "{path}");
         assert_eq!(reply.json()["request_id"], reply.header("x-request-id"), "{path}");

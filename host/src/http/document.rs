@@ -3,12 +3,13 @@
 //! A handler declares what is its own: the path, parameters, bodies, and statuses
 //! that mean something there. What all routes of a group share is added here.
 
-use std::sync::LazyLock;
+use std::{borrow::Cow, sync::LazyLock};
 
 use axum::{body::Bytes, response::IntoResponse};
 use http::header;
+use serde::Serialize;
 use utoipa::{
-    OpenApi,
+    OpenApi, ToSchema,
     openapi::{
         Components, Content, Header, ObjectBuilder, Ref, RefOr, Response,
         path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem},
@@ -20,7 +21,6 @@ use utoipa::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use super::error::Told;
 use crate::{host::Host, identity::MAX_ID_BYTES};
 
 #[derive(OpenApi)]
@@ -35,6 +35,23 @@ use crate::{host::Host, identity::MAX_ID_BYTES};
     components(schemas(Told))
 )]
 struct Vestibule;
+
+/// What a caller is told of a problem (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Told {
+    /// Always `about:blank`: the status says what kind of problem it is.
+    #[serde(rename = "type")]
+    pub(super) kind: &'static str,
+    /// The name of the status.
+    pub(super) title: &'static str,
+    /// The status once more.
+    pub(super) status: u16,
+    /// One sentence for whoever made the request.
+    pub(super) detail: Cow<'static, str>,
+    /// By which the log knows this request.
+    pub(super) request_id: String,
+}
 
 /// The document, made when it is first asked for.
 static TEXT: LazyLock<Bytes> = LazyLock::new(|| {
@@ -181,12 +198,13 @@ impl Group {
 }
 
 /// The problems that come with a body.
-const BODY_PROBLEMS: [&str; 3] = ["413", "415", "422"];
+const BODY_PROBLEMS: [&str; 4] = ["408", "413", "415", "422"];
 
-const PROBLEMS: [(&str, &str); 10] = [
+const PROBLEMS: [(&str, &str); 11] = [
     ("400", "The request can be read in more than one way, or in none"),
     ("401", "No credential is presented, or a bad one"),
     ("403", "The caller is known and may not do this"),
+    ("408", "The body did not arrive in time; the connection is closed"),
     ("413", "The body is too large, or broke off"),
     ("415", "The body is not JSON, or does not say so"),
     ("421", "The host that the request names is not served here"),

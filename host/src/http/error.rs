@@ -13,8 +13,8 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
-use utoipa::ToSchema;
 
+use super::document::Told;
 use crate::{
     context::TokenError,
     engine::CallError,
@@ -65,9 +65,14 @@ impl Problem {
         }
     }
 
-    /// A session key is missing or bad.
+    /// A session key is missing.
     pub(super) fn no_session_key(detail: &'static str) -> Self {
         Self { challenge: Some(CHALLENGE), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
+    }
+
+    /// A session key is bad.
+    pub(super) fn bad_session_key(detail: &'static str) -> Self {
+        Self { challenge: Some(CHALLENGE_INVALID), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
     }
 
     /// The key of other services is not configured.
@@ -107,6 +112,22 @@ impl Problem {
     /// The body is longer than anything that is asked for here.
     pub(super) fn too_large() -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large, or broke off")
+    }
+
+    /// The body takes longer to arrive than anybody waits.
+    pub(super) fn too_slow() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")
+    }
+
+    /// The caller's key would have secrets sent where it says, and not their owner.
+    pub(super) fn would_redirect() -> Self {
+        Self {
+            challenge: Some(CHALLENGE_SCOPE),
+            ..Self::forbidden_because(
+                "an API key without the scope `full` cannot have stored secrets sent elsewhere: \
+                 send the secret (llm_api_key) along with its new address (llm_base_url)",
+            )
+        }
     }
 
     /// Nobody here starts sandboxes.
@@ -243,6 +264,10 @@ impl Problem {
             header::CONTENT_TYPE,
             const { HeaderValue::from_static("application/problem+json") },
         );
+        if self.status == StatusCode::REQUEST_TIMEOUT {
+            // What is left of the body would be taken for a request.
+            headers.insert(header::CONNECTION, const { HeaderValue::from_static("close") });
+        }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);
         }
@@ -257,23 +282,6 @@ impl Problem {
         }
         response
     }
-}
-
-/// What a caller is told of a problem (RFC 9457).
-#[derive(Serialize, ToSchema)]
-#[schema(as = Problem)]
-pub(super) struct Told {
-    /// Always `about:blank`: the status says what kind of problem it is.
-    #[serde(rename = "type")]
-    kind: &'static str,
-    /// The name of the status.
-    title: &'static str,
-    /// The status once more.
-    status: u16,
-    /// One sentence for whoever made the request.
-    detail: Cow<'static, str>,
-    /// By which the log knows this request.
-    request_id: String,
 }
 
 /// A 201 with what was made.

@@ -3,13 +3,12 @@
 use std::{
     convert::Infallible,
     mem,
-    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use axum::{
-    extract::{ConnectInfo, FromRequestParts as _, Request},
+    extract::{FromRequestParts as _, Request},
     response::{IntoResponse as _, Response},
 };
 use tower::{
@@ -19,7 +18,9 @@ use tower::{
 
 use http::{HeaderMap, HeaderName, Method, header, request::Parts};
 
-use super::{Caller, Problem, credential::only_value, edge::EdgeLayer, extract::Established};
+use super::{
+    Caller, Problem, count::Peer, credential::only_value, edge::EdgeLayer, extract::Established,
+};
 use crate::{
     context::{AuthMethod, UserContext},
     host::Host,
@@ -147,24 +148,12 @@ fn refuse_cross_site(user: &UserContext, host: &Host, parts: &Parts) -> Result<(
 async fn establish(request: Request, host: &Host) -> Result<Request, Problem> {
     let (mut parts, body) = request.into_parts();
     let id = parts.extensions.get().copied().unwrap_or(RequestId::new(0));
-    let address = parts
-        .extensions
-        .get::<ConnectInfo<SocketAddr>>()
-        .map(|ConnectInfo(address)| address.ip().to_canonical());
-    if let Some(address) = address {
-        host.count(&Who::Address(address)).map_err(Problem::too_many)?;
-    }
+    let peer = Peer::of(&parts);
     let established = async {
         let caller = Caller::from_request_parts(&mut parts, host).await?;
         caller.into_context(host, id).await
     };
-    let context = established.await.map_err(|problem| match address {
-        // Who presents something good is answered whatever others present.
-        Some(address) if problem.is_bad_credential() => {
-            host.count(&Who::Refused(address)).map_or_else(Problem::too_many, |()| problem)
-        }
-        _ => problem,
-    })?;
+    let context = peer.asks(host, established).await?;
     let context = match context {
         Some(user) => Some(for_organisation(user, host, &parts.headers).await?),
         None => None,

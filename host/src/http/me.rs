@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Problem, credential, input::Query, scopes};
+use super::{Problem, count::Peer, credential, input::Query, scopes};
 use crate::{context::UserContext, host::Host};
 
 /// What stands in the place of a secret that is not shown.
@@ -48,13 +48,15 @@ pub(super) struct Me {
 )]
 pub(super) async fn me(
     State(host): State<Host>,
+    peer: Peer,
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
     user: UserContext,
 ) -> Result<Json<Me>, Problem> {
     scopes::require(&user, scopes::SETTINGS_READ)?;
     if wanted.expose_secrets {
-        let sandbox = credential::sandbox(&host, &headers).await?;
+        let sandbox = credential::sandbox(&host, &headers).await;
+        let sandbox = sandbox.map_err(|problem| peer.refused(&host, problem))?;
         if sandbox.scope != *user.scope() {
             return Err(Problem::forbidden_because(
                 "Session API key does not belong to the authenticated user",

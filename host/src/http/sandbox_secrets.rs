@@ -2,11 +2,11 @@
 //! owner's, by its session key.
 
 use axum::{Extension, Json, extract::State};
-use http::{HeaderMap, header};
+use http::header;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Problem, credential, input::Path, shown::shown};
+use super::{Problem, input::Path, keyed::Running, shown::shown};
 use crate::{
     context::{TokenError, TokenProvider},
     engine::Renewal,
@@ -38,10 +38,10 @@ pub(super) struct Names {
 pub(super) async fn list(
     State(host): State<Host>,
     Extension(request): Extension<RequestId>,
+    Running(sandbox): Running,
     Path(id): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Json<Names>, Problem> {
-    let sandbox = sandbox(&host, &headers, &id).await?;
+    require_same(&sandbox, &id)?;
     let loaded = host.store().secrets(&sandbox.scope).load().await?;
     let mut secrets: Vec<_> = loaded
         .secrets
@@ -76,10 +76,10 @@ pub(super) async fn list(
 pub(super) async fn value(
     State(host): State<Host>,
     Extension(request): Extension<RequestId>,
+    Running(sandbox): Running,
     Path((id, name)): Path<(String, String)>,
-    headers: HeaderMap,
 ) -> Result<([(header::HeaderName, &'static str); 1], String), Problem> {
-    let sandbox = sandbox(&host, &headers, &id).await?;
+    require_same(&sandbox, &id)?;
     let text = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
     if let Some(secret) = host.store().secrets(&sandbox.scope).get(&name).await? {
         return Ok((text, shown(&secret.value)));
@@ -93,11 +93,10 @@ pub(super) async fn value(
     }
 }
 
-/// The sandbox that presents its session key, and that the path names.
-async fn sandbox(host: &Host, headers: &HeaderMap, id: &str) -> Result<Sandbox, Problem> {
-    let sandbox = credential::sandbox(host, headers).await?;
+/// Refuses a sandbox that is not the one that the path names.
+fn require_same(sandbox: &Sandbox, id: &str) -> Result<(), Problem> {
     if sandbox.id == id {
-        Ok(sandbox)
+        Ok(())
     } else {
         Err(Problem::forbidden_because("Session API key does not match sandbox"))
     }

@@ -12,6 +12,7 @@ use super::{
     Problem,
     body::{Document, Done, Object},
     error::Created,
+    extract::is_authority,
     input::{Path, Query},
     scopes,
     shown::shown,
@@ -20,8 +21,13 @@ use crate::{
     context::{UserContext, own},
     host::Host,
     identity::PROVIDERS,
+    secret,
     store::Secret,
 };
+
+/// The longest token, and the longest host with its port, in bytes.
+const MAX_TOKEN_BYTES: usize = 16 << 10;
+const MAX_HOST_BYTES: usize = 255;
 
 /// The most names in one answer.
 const MAX_LIMIT: usize = 100;
@@ -199,9 +205,11 @@ pub(super) struct ProviderTokens {
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct NewToken {
     #[serde(default)]
-    #[schema(value_type = Option<String>, write_only)]
+    #[schema(value_type = Option<String>, write_only, max_length = 16_384)]
     token: Option<SecretString>,
+    /// A name or address, with a port where it is not the usual one.
     #[serde(default)]
+    #[schema(max_length = 255)]
     host: Option<String>,
 }
 
@@ -221,9 +229,16 @@ pub(super) async fn store_tokens(
     if let Some(unknown) = tokens.provider_tokens.keys().find(unknown) {
         return Err(Problem::unknown_provider(unknown));
     }
-    for (provider, Object(new)) in tokens.provider_tokens {
-        let token = new.token.filter(|token| crate::secret::len(token) > 0);
-        user.store_own_token(&provider, token, new.host).await?;
+    // All of them or none.
+    let tokens: Vec<_> = tokens
+        .provider_tokens
+        .into_iter()
+        .map(|(provider, Object(new))| {
+            Ok((provider, usable_token(new.token)?, usable_host(new.host)?))
+        })
+        .collect::<Result<_, Problem>>()?;
+    for (provider, token, host) in tokens {
+        user.store_own_token(&provider, token, host).await?;
     }
     Ok(Done::json())
 }
@@ -243,4 +258,27 @@ pub(super) async fn remove_tokens(
         tokens.remove(&own(provider)).await?;
     }
     Ok(Done::json())
+}
+
+/// Nothing where the text is empty.
+fn usable_token(token: Option<SecretString>) -> Result<Option<SecretString>, Problem> {
+    let Some(token) = token.filter(|token| secret::len(token) > 0) else { return Ok(None) };
+    if secret::len(&token) > MAX_TOKEN_BYTES || !secret::is_printable(&token) {
+        return Err(Problem::unprocessable(
+            "a provider's token is printable ASCII of at most 16384 bytes",
+        ));
+    }
+    Ok(Some(token))
+}
+
+/// Nothing where the text is empty, as clients send it that ask for no other host.
+fn usable_host(host: Option<String>) -> Result<Option<String>, Problem> {
+    let Some(host) = host.filter(|host| !host.is_empty()) else { return Ok(None) };
+    if host.len() > MAX_HOST_BYTES || !is_authority(&host) {
+        return Err(Problem::unprocessable(
+            "a provider's host is a name or an address, with a port or not, such as \
+             \"git.example.com\" or \"git.example.com:8443\"",
+        ));
+    }
+    Ok(Some(host))
 }

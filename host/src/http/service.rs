@@ -1,22 +1,21 @@
 //! `/api/service/…`: for other services, which share a key with Vestibule.
 
 use axum::{Json, extract::State};
-use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
     Problem,
     body::{Document, Done},
-    credential,
     error::Created,
     input::Path,
+    keyed::Service,
     shown::shown,
 };
 use crate::{
     host::Host,
     identity::{OrgId, UserId},
-    store::{Sandbox, Scope},
+    store::{Sandbox, Scope, User},
 };
 
 /// Whether services can call.
@@ -37,16 +36,22 @@ pub(super) async fn health(State(host): State<Host>) -> Json<Health> {
     Json(Health { status: "ok", service_auth_configured })
 }
 
-/// Whose key a service asks for.
-async fn scope(host: &Host, user: String, org: String) -> Result<Scope, Problem> {
+/// Whose things a service asks for; they may be disabled.
+async fn anyone(host: &Host, user: String, org: String) -> Result<(Scope, User), Problem> {
     let no_user = || Problem::absent("there is no such user");
     let user = UserId::new(user).map_err(|_| no_user())?;
     let org = OrgId::new(org).map_err(|_| Problem::forbidden_because("the user is no member"))?;
     let found = host.store().user(&user).await?.ok_or_else(no_user)?;
-    if found.disabled_at.is_some() {
+    Ok((Scope::new(found.id.clone(), org), found))
+}
+
+/// For whom a service may have something made.
+async fn active(host: &Host, user: String, org: String) -> Result<Scope, Problem> {
+    let (scope, user) = anyone(host, user, org).await?;
+    if user.disabled_at.is_some() {
         return Err(Problem::forbidden_because("the user is disabled"));
     }
-    Ok(Scope::new(found.id, org))
+    Ok(scope)
 }
 
 /// A system key to be had.
@@ -78,12 +83,11 @@ pub(super) struct SystemKey {
 )]
 pub(super) async fn system_key(
     State(host): State<Host>,
+    _: Service,
     Path((user, org)): Path<(String, String)>,
-    headers: HeaderMap,
     Document(named): Document<Named>,
 ) -> Result<Json<SystemKey>, Problem> {
-    credential::service(&host, &headers)?;
-    let scope = scope(&host, user, org).await?;
+    let scope = active(&host, user, org).await?;
     let made = host.store().api_keys(&scope).system(&named.name).await?;
     Ok(Json(SystemKey {
         key: shown(&made.text),
@@ -105,11 +109,11 @@ pub(super) async fn system_key(
 )]
 pub(super) async fn revoke_system_key(
     State(host): State<Host>,
+    _: Service,
     Path((user, org, name)): Path<(String, String, String)>,
-    headers: HeaderMap,
 ) -> Result<Json<Done>, Problem> {
-    credential::service(&host, &headers)?;
-    let scope = scope(&host, user, org).await?;
+    // What a user who was shut out can still do is nothing, but it can come back.
+    let (scope, _) = anyone(&host, user, org).await?;
     if host.store().api_keys(&scope).revoke_system(&name).await? {
         Ok(Done::json())
     } else {
@@ -150,10 +154,9 @@ pub(super) struct Running {
 )]
 pub(super) async fn register(
     State(host): State<Host>,
-    headers: HeaderMap,
+    _: Service,
     Document(new): Document<NewSandbox>,
 ) -> Result<Created<Running>, Problem> {
-    credential::service(&host, &headers)?;
     let org = match new.org_id {
         Some(org) => org,
         None => {
@@ -165,7 +168,7 @@ pub(super) async fn register(
             found.ok_or_else(|| Problem::absent("there is no such user"))?.org.to_string()
         }
     };
-    let scope = scope(&host, new.user_id, org).await?;
+    let scope = active(&host, new.user_id, org).await?;
     let key = host.store().sandboxes(&scope).register(&new.id).await?;
     Ok(Created(Running { id: new.id, status: "RUNNING", session_api_key: shown(&key) }))
 }
@@ -188,10 +191,10 @@ pub(super) struct Paused {
 )]
 pub(super) async fn pause(
     State(host): State<Host>,
+    _: Service,
     Path(id): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Json<Paused>, Problem> {
-    let sandbox = known(&host, &headers, &id).await?;
+    let sandbox = known(&host, &id).await?;
     host.store().sandboxes(&sandbox.scope).pause(&id).await?;
     Ok(Json(Paused { id, status: "PAUSED" }))
 }
@@ -206,10 +209,10 @@ pub(super) async fn pause(
 )]
 pub(super) async fn resume(
     State(host): State<Host>,
+    _: Service,
     Path(id): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Json<Running>, Problem> {
-    let sandbox = known(&host, &headers, &id).await?;
+    let sandbox = known(&host, &id).await?;
     let key = host.store().sandboxes(&sandbox.scope).resume(&id).await?;
     let key = key.ok_or_else(|| Problem::absent("the sandbox is not paused, or is gone"))?;
     Ok(Json(Running { id, status: "RUNNING", session_api_key: shown(&key) }))
@@ -225,16 +228,15 @@ pub(super) async fn resume(
 )]
 pub(super) async fn remove(
     State(host): State<Host>,
+    _: Service,
     Path(id): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Json<Done>, Problem> {
-    let sandbox = known(&host, &headers, &id).await?;
+    let sandbox = known(&host, &id).await?;
     host.store().sandboxes(&sandbox.scope).remove(&id).await?;
     Ok(Done::json())
 }
 
 /// A sandbox that a service may change.
-async fn known(host: &Host, headers: &HeaderMap, id: &str) -> Result<Sandbox, Problem> {
-    credential::service(host, headers)?;
+async fn known(host: &Host, id: &str) -> Result<Sandbox, Problem> {
     host.store().sandbox(id).await?.ok_or_else(|| Problem::absent("Sandbox not found"))
 }

@@ -1,11 +1,17 @@
 //! `GET /auth/session`: who am I?
 
-use axum::Json;
+use axum::{
+    Json,
+    extract::{FromRequestParts as _, Request, State},
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Caller;
-use crate::identity::{Claim, Identity, Outcome};
+use super::{Caller, Problem, count::Peer};
+use crate::{
+    host::Host,
+    identity::{Claim, Identity, Outcome},
+};
 
 /// What a caller learns about itself.
 #[derive(Serialize, ToSchema)]
@@ -32,12 +38,23 @@ pub(super) struct Session {
     get, path = "/auth/session", operation_id = "read_session",
     responses((status = 200, description = "The caller", body = Session)),
 )]
-pub(super) async fn session(caller: Caller) -> Json<Session> {
+pub(super) async fn session(
+    State(host): State<Host>,
+    request: Request,
+) -> Result<Json<Session>, Problem> {
+    let (mut parts, _) = request.into_parts();
+    let peer = Peer::of(&parts);
+    let caller = async {
+        let caller = Caller::from_request_parts(&mut parts, &host).await?;
+        refuse_disabled(&host, &caller).await?;
+        Ok(caller)
+    };
+    let caller = peer.asks(&host, caller).await?;
     let (authenticated, identity) = match caller.outcome {
         Outcome::Anonymous => (false, Identity::default()),
         Outcome::Authenticated(identity) => (true, identity),
     };
-    Json(Session {
+    Ok(Json(Session {
         authenticated,
         local_owner: authenticated && identity.user_id.is_none(),
         user_id: identity.user_id.map(|id| id.to_string()),
@@ -48,5 +65,20 @@ pub(super) async fn session(caller: Caller) -> Json<Session> {
         roles: identity.roles,
         claims: identity.claims,
         strategy: caller.strategy,
-    })
+    }))
+}
+
+/// A strategy does not know whom the operator has shut out. The owner of a key was
+/// looked at together with the key.
+async fn refuse_disabled(host: &Host, caller: &Caller) -> Result<(), Problem> {
+    let Outcome::Authenticated(identity) = &caller.outcome else { return Ok(()) };
+    let Some(id) = identity.user_id.as_ref().filter(|_| caller.key.is_none()) else {
+        return Ok(());
+    };
+    match host.store().user(id).await? {
+        Some(user) if user.disabled_at.is_some() => {
+            Err(Problem::bad_credential("the user is disabled"))
+        }
+        _ => Ok(()),
+    }
 }
