@@ -14,8 +14,8 @@ use crate::{postgres::Cluster, process::succeed, root::Root};
 
 const PACKAGES: [&str; 1] = ["schemathesis==4.32.5"];
 
-/// Cases for each operation and phase; all of it takes about two minutes.
-const EXAMPLES: &str = "50";
+/// Cases for each operation and phase; all of it takes one or two minutes.
+const EXAMPLES: &str = "30";
 
 /// What the server says of itself.
 #[derive(Deserialize)]
