@@ -13,14 +13,12 @@ mod values;
 
 use std::{
     fmt,
-    num::NonZeroUsize,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 pub(crate) use self::source::did_you_mean;
 pub use self::{
-    data::{Encryption, RateLimits, Secrets, Sessions},
+    data::{Encryption, Limits, RateLimits, Secrets, Sessions},
     grants::Grants,
     server::Server,
     source::{Environment, Source},
@@ -120,34 +118,10 @@ impl fmt::Debug for Auth {
     }
 }
 
-/// `[auth.limits]`: what one call of the strategy may use.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Bytes of memory, over all memories of a call.
-    pub memory: usize,
-    /// Time in the component itself.
-    pub cpu: Duration,
-    /// Time from the start of a call to its end, waiting included.
-    pub wall: Duration,
-    /// Calls at once; more are refused.
-    pub concurrency: NonZeroUsize,
-}
-
 /// The largest memory of any component, and the most calls at once: what the
 /// engine reserves address space for.
 pub(crate) const MAX_MEMORY: usize = 64 << 20;
 const MAX_CONCURRENCY: usize = 4096;
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            memory: 32 << 20,
-            cpu: Duration::from_millis(25),
-            wall: Duration::from_secs(10),
-            concurrency: const { NonZeroUsize::new(256).unwrap() },
-        }
-    }
-}
 
 impl Config {
     /// Reads a file and the environment of this process.
@@ -231,6 +205,7 @@ impl Config {
         let rate_limits = RateLimits {
             user_second: rate("user_second", usual.user_second),
             user_minute: rate("user_minute", usual.user_minute),
+            sandbox_minute: rate("sandbox_minute", usual.sandbox_minute),
             address_minute: rate("address_minute", usual.address_minute),
             refused_minute: rate("refused_minute", usual.refused_minute),
         };

@@ -6,11 +6,15 @@
 
 mod auth;
 mod body;
+mod count;
 mod credential;
+mod document;
 mod edge;
 mod error;
 mod extract;
 mod health;
+mod input;
+mod keyed;
 mod keys;
 mod layer;
 mod me;
@@ -29,11 +33,12 @@ mod whoami;
 use axum::{
     Router,
     response::{IntoResponse as _, Redirect},
-    routing::{delete, get, post, put},
 };
 use http::{Method, Uri};
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
+use self::document::Group;
 pub use self::{
     edge::EdgeLayer,
     error::Problem,
@@ -45,52 +50,9 @@ use crate::host::Host;
 
 /// Everything that Vestibule answers.
 pub fn router(host: Host) -> Router {
-    // What belongs to the caller.
-    let own = Router::new()
-        .route("/api/v1/users/me", get(me::me))
-        .route("/api/v1/settings", get(settings::get).patch(settings::patch))
-        .route("/api/v1/secrets", post(secrets::create))
-        .route("/api/v1/secrets/search", get(secrets::search))
-        .route(
-            "/api/v1/secrets/git-providers",
-            post(secrets::store_tokens).delete(secrets::remove_tokens),
-        )
-        .route("/api/v1/secrets/{name}", put(secrets::update).delete(secrets::remove))
-        .route("/api/v1/sandboxes", get(sandboxes::list).post(sandboxes::start))
-        .route("/api/v1/sandboxes/search", get(sandboxes::search))
-        .route("/api/v1/sandboxes/{id}", delete(sandboxes::remove))
-        .route("/api/v1/sandboxes/{id}/pause", post(sandboxes::pause))
-        .route("/api/v1/sandboxes/{id}/resume", post(sandboxes::resume))
-        .route("/api/keys", get(keys::list).post(keys::create))
-        .route("/api/keys/current", get(keys::current))
-        .route("/api/keys/{id}", delete(keys::revoke))
-        .route_layer(AuthLayer::new(host.clone()));
-    // By a session key or the key of other services.
-    let foreign = Router::new()
-        .route("/api/v1/sandboxes/{id}/settings/secrets", get(sandbox_secrets::list))
-        .route("/api/v1/sandboxes/{id}/settings/secrets/{name}", get(sandbox_secrets::value))
-        .route("/api/service/health", get(service::health))
-        .route("/api/service/users/{user}/orgs/{org}/api-keys", post(service::system_key))
-        .route(
-            "/api/service/users/{user}/orgs/{org}/api-keys/{name}",
-            delete(service::revoke_system_key),
-        )
-        .route("/api/service/sandboxes", post(service::register))
-        .route("/api/service/sandboxes/{id}", delete(service::remove))
-        .route("/api/service/sandboxes/{id}/pause", post(service::pause))
-        .route("/api/service/sandboxes/{id}/resume", post(service::resume));
-    Router::new()
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
-        .route("/auth/session", get(whoami::session))
-        .route("/auth/login", get(auth::page))
-        .route("/auth/login/start", get(auth::start))
-        .route("/auth/callback", get(auth::callback))
-        .route("/auth/logout", post(auth::log_out))
-        .route("/api/authenticate", post(auth::authenticate))
-        .route("/api/logout", post(auth::api_log_out))
-        .merge(own)
-        .merge(foreign)
+    let own = own().route_layer(AuthLayer::new(host.clone()));
+    let (router, _) = open().merge(own).merge(foreign()).split_for_parts();
+    router
         .fallback(elsewhere)
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(CatchPanicLayer::custom(|_| Problem::broken().into_response()))
@@ -104,4 +66,63 @@ async fn elsewhere(method: Method, uri: Uri) -> Result<Redirect, Problem> {
         return Ok(Redirect::to("/auth/login"));
     }
     Err(Problem::not_found())
+}
+
+/// Every route, for the document that describes them. A route is declared with its
+/// handler, so that there is none that the document does not have.
+fn routes() -> OpenApiRouter<Host> {
+    document::empty().merge(open()).merge(own()).merge(foreign())
+}
+
+/// For everybody.
+fn open() -> OpenApiRouter<Host> {
+    let operators = OpenApiRouter::new()
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(document::openapi))
+        .routes(routes!(service::health));
+    let visitors = OpenApiRouter::new()
+        .routes(routes!(whoami::session))
+        .routes(routes!(auth::page))
+        .routes(routes!(auth::start))
+        .routes(routes!(auth::callback))
+        .routes(routes!(auth::log_out::log_out))
+        .routes(routes!(auth::log_out::authenticate))
+        .routes(routes!(auth::log_out::api_log_out));
+    Group::Operators.complete(operators).merge(Group::Visitors.complete(visitors))
+}
+
+/// What belongs to the caller.
+fn own() -> OpenApiRouter<Host> {
+    let users = OpenApiRouter::new()
+        .routes(routes!(me::me))
+        .routes(routes!(settings::get, settings::patch))
+        .routes(routes!(secrets::create))
+        .routes(routes!(secrets::search))
+        .routes(routes!(secrets::store_tokens, secrets::remove_tokens))
+        .routes(routes!(secrets::update, secrets::remove))
+        .routes(routes!(sandboxes::list, sandboxes::start))
+        .routes(routes!(sandboxes::search))
+        .routes(routes!(sandboxes::remove))
+        .routes(routes!(sandboxes::pause))
+        .routes(routes!(sandboxes::resume))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::current))
+        .routes(routes!(keys::revoke));
+    Group::Users.complete(users)
+}
+
+/// By a session key or the key of other services.
+fn foreign() -> OpenApiRouter<Host> {
+    let sandboxes = OpenApiRouter::new()
+        .routes(routes!(sandbox_secrets::list))
+        .routes(routes!(sandbox_secrets::value));
+    let services = OpenApiRouter::new()
+        .routes(routes!(service::system_key))
+        .routes(routes!(service::revoke_system_key))
+        .routes(routes!(service::register))
+        .routes(routes!(service::remove))
+        .routes(routes!(service::pause))
+        .routes(routes!(service::resume));
+    Group::Sandboxes.complete(sandboxes).merge(Group::Services.complete(services))
 }

@@ -1,5 +1,5 @@
-//! How often somebody may ask: per user, per address, and per address for what
-//! was refused.
+//! How often somebody may ask: per user, per owner of sandboxes, per address, and
+//! per address for what was refused.
 //!
 //! Fixed windows in memory, each replica for itself: a bound on harm, not a bill.
 
@@ -19,6 +19,8 @@ const MAX_COUNTERS: usize = 100_000;
 pub(crate) enum Who {
     /// A user's requests.
     User(UserId),
+    /// Requests of all the sandboxes of a user.
+    Sandboxes(UserId),
     /// An address's requests.
     Address(IpAddr),
     /// An address's requests that presented something bad.
@@ -33,7 +35,7 @@ impl Who {
             IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
         };
         match self {
-            Self::User(_) => self.clone(),
+            Self::User(_) | Self::Sandboxes(_) => self.clone(),
             Self::Address(address) => Self::Address(network(*address)),
             Self::Refused(address) => Self::Refused(network(*address)),
         }
@@ -78,9 +80,13 @@ impl Limiter {
     ) -> Result<(), Limited> {
         let rules: &[(u64, u32)] = match who {
             Who::User(_) => &[(1, limits.user_second), (60, limits.user_minute)],
+            Who::Sandboxes(_) => &[(60, limits.sandbox_minute)],
             Who::Address(_) => &[(60, limits.address_minute)],
             Who::Refused(_) => &[(60, limits.refused_minute)],
         };
+        if rules.iter().all(|(_, limit)| *limit == 0) {
+            return Ok(());
+        }
         let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
         let who = who.network();
         if counters.live.len() >= MAX_COUNTERS && counters.pruned_at != now {

@@ -74,13 +74,13 @@ pub trait SandboxRuntime: Send + Sync {
     /// How one is.
     fn view<'a>(&'a self, id: &'a str) -> RuntimeFuture<'a, SandboxView>;
 
-    /// Pauses one; its session key is good no more already.
+    /// Pauses one, or leaves it paused; its session key is good no more already.
     fn pause<'a>(&'a self, id: &'a str) -> RuntimeFuture<'a, ()>;
 
     /// Lets one run again, under a new session key.
     fn resume(&self, sandbox: SandboxStart) -> RuntimeFuture<'_, ()>;
 
-    /// Ends one; its session key is good no more already.
+    /// Ends one, or leaves it ended; its session key is good no more already.
     fn stop<'a>(&'a self, id: &'a str) -> RuntimeFuture<'a, ()>;
 }
 

@@ -29,6 +29,12 @@ pub(crate) fn len(secret: &SecretString) -> usize {
     reveal(secret).len()
 }
 
+/// Whether a header can hold it.
+#[must_use]
+pub(crate) fn is_printable(secret: &SecretString) -> bool {
+    reveal(secret).bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
+}
+
 /// Whether it can be guessed: fewer bytes than these, or one over and over.
 #[must_use]
 pub(crate) fn is_weak(secret: &SecretString, bytes: usize) -> bool {

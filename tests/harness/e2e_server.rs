@@ -1,8 +1,9 @@
-//! A server for end-to-end tests with the real client: Vestibule on the none
-//! strategy, with a runtime whose sandboxes are this server itself.
+//! A server for end-to-end tests with real clients: Vestibule with a runtime whose
+//! sandboxes are this server itself.
 //!
-//! It prints one line of JSON when it listens, and serves until its standard input
-//! ends.
+//! Its arguments are a strategy and the URL of a database. It prints one line of JSON
+//! with an address and the keys of everybody who may call when it listens, and serves
+//! until its standard input ends.
 
 use std::{
     collections::HashMap,
@@ -20,15 +21,21 @@ use vestibule::{
     host::Host,
     http::serve,
     sandbox::{
-        ExposedUrl, RuntimeError, RuntimeFuture, RuntimeStatus, SandboxRuntime, SandboxStart,
-        SandboxView,
+        ExposedUrl, RuntimeFuture, RuntimeStatus, SandboxRuntime, SandboxStart, SandboxView,
     },
     store::{NewApiKey, Scope},
 };
-use vestibule_tests::{component, run::text};
+use vestibule_tests::{
+    component,
+    database::{SECRET, user},
+    run::text,
+};
 
 /// How often a sandbox is asked for before it is ready.
 const STARTING: u32 = 2;
+
+/// What other services present.
+const SERVICE_KEY: &str = "the key of the end-to-end services";
 
 /// Sandboxes in memory.
 struct Sandboxes {
@@ -42,9 +49,9 @@ impl Sandboxes {
         running.insert(sandbox.id, (sandbox.session_key, 0));
     }
 
-    fn remove(&self, id: &str) -> Result<(), RuntimeError> {
-        let removed = self.running.lock().expect("nobody panics").remove(id);
-        removed.map(drop).ok_or_else(|| RuntimeError("there is no such sandbox".to_owned()))
+    /// It may be paused already.
+    fn remove(&self, id: &str) {
+        self.running.lock().expect("nobody panics").remove(id);
     }
 }
 
@@ -80,7 +87,8 @@ impl SandboxRuntime for Sandboxes {
     }
 
     fn pause<'a>(&'a self, id: &'a str) -> RuntimeFuture<'a, ()> {
-        Box::pin(async { self.remove(id) })
+        self.remove(id);
+        Box::pin(async { Ok(()) })
     }
 
     fn resume(&self, sandbox: SandboxStart) -> RuntimeFuture<'_, ()> {
@@ -88,8 +96,7 @@ impl SandboxRuntime for Sandboxes {
     }
 
     fn stop<'a>(&'a self, id: &'a str) -> RuntimeFuture<'a, ()> {
-        // It may be paused.
-        let _ = self.remove(id);
+        self.remove(id);
         Box::pin(async { Ok(()) })
     }
 }
@@ -102,22 +109,40 @@ async fn main() -> anyhow::Result<()> {
     #[expect(clippy::disallowed_methods, reason = "it is another server")]
     tokio::spawn(async move { axum::serve(agent, health).await });
 
+    let mut arguments = std::env::args().skip(1);
+    let strategy = arguments.next().unwrap_or_else(|| "none".to_owned());
+    let database = arguments.next().unwrap_or_else(|| "sqlite::memory:".to_owned());
+    // Clients of one address ask as fast as they can.
     let text_of = format!(
-        "database.url = 'sqlite::memory:'\nauth.strategy = '{}'\n\
-         rate_limits.user_second = 100\nrate_limits.user_minute = 1000\n",
-        component("none").display()
+        "database.url = '{database}'\nauth.strategy = '{}'\n\
+         encryption.secret = '{SECRET}'\nserver.service_key = '{SERVICE_KEY}'\n\
+         server.drain = '0s'\nrate_limits.sandbox_minute = 0\n\
+         rate_limits.user_second = 0\nrate_limits.user_minute = 0\n\
+         rate_limits.refused_minute = 0\n",
+        component(&strategy).display()
     );
     let config = Config::parse(None, &text_of, Environment::fixed(&[]))?;
     let host = Host::start(config, Clock::System).await?;
     let running = Mutex::default();
     host.run_sandboxes(Arc::new(Sandboxes { agent_server, running }));
     let new = NewApiKey { name: "client".to_owned(), ..NewApiKey::default() };
-    let key = host.store().api_keys(&Scope::local_owner()).create(&new).await?.text;
+    let scope = match strategy.as_str() {
+        "none" => Scope::local_owner(),
+        _ => user(host.store(), "ada").await,
+    };
+    let key = host.store().api_keys(&scope).create(&new).await?.text;
+    let session_key = host.store().sandboxes(&scope).register("first").await?;
 
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{}", json!({ "url": url, "key": text(&key) }))?;
+    let told = json!({
+        "url": url,
+        "key": text(&key),
+        "session_key": text(&session_key),
+        "service_key": SERVICE_KEY,
+    });
+    writeln!(out, "{told}")?;
     out.flush()?;
     let stop = async {
         let ended = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));

@@ -11,11 +11,12 @@ pub mod puppet;
 pub mod run;
 
 use std::{
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use axum::body::Body;
+use axum::{body::Body, extract::ConnectInfo};
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use secrecy::SecretString;
@@ -116,7 +117,7 @@ impl TestApp {
     /// Somebody who presents nothing.
     #[must_use]
     pub fn anonymous(&self) -> Caller {
-        Caller { app: self.clone(), headers: HeaderMap::new() }
+        Caller { app: self.clone(), headers: HeaderMap::new(), address: None }
     }
 }
 
@@ -125,6 +126,7 @@ impl TestApp {
 pub struct Caller {
     app: TestApp,
     headers: HeaderMap,
+    address: Option<IpAddr>,
 }
 
 impl Caller {
@@ -133,6 +135,12 @@ impl Caller {
     pub fn with(mut self, name: &'static str, value: &str) -> Self {
         self.headers.append(name, value.parse().expect("a header value"));
         self
+    }
+
+    /// The same caller, who comes from an address.
+    #[must_use]
+    pub fn at(self, address: &str) -> Self {
+        Self { address: Some(address.parse().expect("an address")), ..self }
     }
 
     /// Sends a `GET`.
@@ -148,19 +156,23 @@ impl Caller {
 
     /// Sends a request without a body.
     pub async fn send(&self, method: &str, path: &str) -> Reply {
-        self.request(method, path, Body::empty()).await
+        self.send_body(method, path, Body::empty()).await
     }
 
     /// Sends a request with a JSON document.
     pub async fn send_json(&self, method: &str, path: &str, document: Value) -> Reply {
         let caller = self.clone().with("content-type", "application/json");
-        caller.request(method, path, Body::from(document.to_string())).await
+        caller.send_body(method, path, Body::from(document.to_string())).await
     }
 
-    async fn request(&self, method: &str, path: &str, body: Body) -> Reply {
+    /// Sends a request with any body.
+    pub async fn send_body(&self, method: &str, path: &str, body: Body) -> Reply {
         let mut request =
             Request::builder().method(method).uri(path).body(body).expect("a request");
         request.headers_mut().extend(self.headers.clone());
+        if let Some(address) = self.address {
+            request.extensions_mut().insert(ConnectInfo(SocketAddr::new(address, 50_000)));
+        }
         request.headers_mut().entry("host").or_insert(HeaderValue::from_static("localhost"));
         let response = self.app.router.clone().oneshot(request).await.expect("infallible");
         let (parts, body) = response.into_parts();

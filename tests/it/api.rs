@@ -415,6 +415,14 @@ async fn a_body_that_cannot_be_read_is_told_as_a_problem_that_quotes_nothing() {
     assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(reply.header("content-type"), "application/problem+json");
     assert!(!reply.body.contains("canary"), "{}", reply.body);
+    // A list of values is no object, whatever their order.
+    for (path, list) in [
+        ("/api/v1/secrets", json!(["A", "plaintext-canary"])),
+        ("/api/v1/secrets/git-providers", json!({"provider_tokens": {"github": ["x"]}})),
+    ] {
+        let reply = caller.send_json("POST", path, list).await;
+        assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY, "{path}");
+    }
     let reply = caller.send("POST", "/api/v1/secrets").await;
     assert_eq!(reply.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
     assert_eq!(reply.header("content-type"), "application/problem+json");

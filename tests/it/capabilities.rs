@@ -69,7 +69,8 @@ async fn a_secret_has_the_same_fingerprint_on_every_shard() {
         // Each thread has a shard of its own.
         let app = app.clone();
         let there = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(told(&app, "secret-probe"))["fingerprint"].clone()
         });
         assert_eq!(there.join().unwrap(), here);

@@ -55,7 +55,9 @@ struct Server {
 impl Server {
     /// Starts it in a folder that [`installed`] made.
     fn start(folder: &Path) -> Self {
-        Self::of(vestibule(&["serve", "--log-format", "json"], folder))
+        let mut command = vestibule(&["serve", "--log-format", "json"], folder);
+        command.env("VESTIBULE_SERVER_DRAIN", "0s");
+        Self::of(command)
     }
 
     /// Starts it by a command that logs JSON, and waits until it listens.
@@ -104,10 +106,13 @@ impl Drop for Server {
 
 /// Asks who is calling, and reads until the connection ends.
 fn ask(address: &str, header: &str) -> String {
+    let request = "GET /auth/session HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n";
+    send(address, &format!("{request}{header}\r\n"))
+}
+
+/// Sends a request and reads until the connection ends.
+fn send(address: &str, request: &str) -> String {
     let mut socket = TcpStream::connect(address).unwrap();
-    let request = format!(
-        "GET /auth/session HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{header}\r\n"
-    );
     socket.write_all(request.as_bytes()).unwrap();
     let mut reply = String::new();
     socket.read_to_string(&mut reply).unwrap();
@@ -295,6 +300,49 @@ fn serve_answers_over_a_socket_and_ends_cleanly_when_asked() {
 }
 
 #[test]
+fn a_server_that_is_to_end_says_so_before_it_refuses_anybody() {
+    let folder = installed("server.listen = '127.0.0.1:0'\nauth.strategy = 'none'");
+    let started = |drain: &str| {
+        let mut command = vestibule(&["serve", "--log-format", "json"], folder.path());
+        command.env("VESTIBULE_SERVER_DRAIN", drain);
+        Server::of(command)
+    };
+    let mut server = started("1h");
+    server.terminate();
+    server.wait_for("no longer ready");
+    let ready = "GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    let reply = send(&server.address, ready);
+    assert!(reply.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{reply}");
+    let reply = ask(&server.address, "");
+    assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"), "{reply}");
+    // Whoever does not want to wait asks once more.
+    server.terminate();
+    assert_eq!(server.process.wait().unwrap().code(), Some(1));
+
+    let server = started("1ms");
+    server.terminate();
+    let rest = server.end();
+    let told = ["no longer ready", "shutting down"].map(|text| rest.find(text));
+    assert!(told[0].is_some() && told[0] < told[1], "{rest}");
+}
+
+#[test]
+fn a_connection_on_which_a_body_dribbles_in_is_closed() {
+    let folder = installed(
+        "server.listen = '127.0.0.1:0'\nserver.body_timeout = '50ms'\nauth.strategy = 'none'",
+    );
+    let server = Server::start(folder.path());
+    let request = "POST /api/v1/secrets HTTP/1.1\r\nhost: localhost\r\n\
+                   content-type: application/json\r\ncontent-length: 100\r\n\r\n{";
+    // The end of the connection is waited for.
+    let reply = send(&server.address, request);
+    assert!(reply.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{reply}");
+    assert!(reply.contains("connection: close\r\n"), "{reply}");
+    server.terminate();
+    server.end();
+}
+
+#[test]
 fn a_request_in_flight_is_answered_whole_before_the_server_ends() {
     // On a fiber, so that the signal is heard even where there is one thread.
     let folder = installed(
@@ -374,6 +422,7 @@ fn the_commands_of_the_readme_work_as_they_are_written() {
         .env_clear()
         .env("PATH", format!("{}:/usr/bin:/bin", inside("stand-in").display()))
         .env("VESTIBULE_LOG_FORMAT", "json")
+        .env("VESTIBULE_SERVER_DRAIN", "0s")
         // The port of the example may be taken here.
         .env("VESTIBULE_SERVER_LISTEN", "127.0.0.1:0")
         .stdout(fs::File::create(inside("said")).unwrap());

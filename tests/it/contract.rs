@@ -1,6 +1,6 @@
 //! The contract itself, and the components that are built to it.
 
-use std::{collections::BTreeSet, num::NonZeroUsize};
+use std::{collections::BTreeSet, num::NonZeroUsize, path::Path};
 
 use vestibule::engine::{Engine, EngineOptions};
 use vestibule_tests::{component, craft, workspace};
@@ -62,7 +62,7 @@ fn the_host_offers_exactly_what_the_world_imports() {
     let files: BTreeSet<_> = std::fs::read_dir(workspace().join("host/src/capability"))
         .unwrap()
         .map(|entry| format!("capability/{}", entry.unwrap().file_name().to_str().unwrap()))
-        .filter(|file| file.ends_with(".rs"))
+        .filter(|file| Path::new(file).extension().is_some())
         .collect();
     assert_eq!(files, expected);
 }

@@ -31,9 +31,11 @@ const ROOMS: [(&str, &[&str]); 13] = [
 ];
 
 /// Each dependency that has one door, and the room with the door.
-const DOORS: [(&str, &[&str]); 10] = [
+const DOORS: [(&str, &[&str]); 12] = [
     ("axum", &["http"]),
     ("tower_http", &["http"]),
+    ("utoipa", &["http"]),
+    ("utoipa_axum", &["http"]),
     ("clap", &["cli"]),
     ("wasmtime", &["engine", "capability", "bindings"]),
     ("hyper_rustls", &["capability"]),
@@ -170,6 +172,34 @@ fn the_host_knows_no_strategy_by_name() {
         for word in ["github", "keycloak"] {
             assert!(!lower.contains(word), "{} says {word}", path.display());
         }
+    }
+}
+
+#[test]
+fn every_route_is_declared_with_its_description() {
+    // `routes!` takes both from the handler; what is routed otherwise is in no document.
+    for (path, text) in sources("host/src") {
+        let hidden = [".route(", ".route_service(", ".nest(", ".nest_service("];
+        let found = code_lines(&text).find(|line| hidden.iter().any(|call| line.contains(call)));
+        assert_eq!(found, None, "{}", path.display());
+    }
+}
+
+#[test]
+fn what_callers_send_is_read_in_one_place() {
+    // Axum's own extractors refuse in plain text.
+    for (path, text) in sources("host/src/http") {
+        if path.ends_with("input.rs") {
+            continue;
+        }
+        let extractors = ["Path", "Query", "Form", "Extension"];
+        let named = paths::named(without_tests(&text), &module(&path));
+        let found = named.iter().find(|path| {
+            path[0] == "axum"
+                && path[1] == "extract"
+                && extractors.contains(&path.last().unwrap().as_str())
+        });
+        assert_eq!(found, None, "{}", path.display());
     }
 }
 

@@ -1,5 +1,6 @@
 //! Vestibule through its front door.
 
+mod abuse;
 mod api;
 mod capabilities;
 mod command_line;
@@ -9,6 +10,7 @@ mod hostile_files;
 mod house;
 mod http_client;
 mod login;
+mod openapi;
 mod operator;
 mod sessions;
 mod settings;

@@ -152,8 +152,8 @@ async fn what_is_given_wrongly_is_named_with_status_2() {
         ),
         (
             &["secrets", "set", "1A", "--user", "ada"],
-            "error: \"1A\" cannot be a secret's name: one has 1 to 256 letters, digits and `_`, and \
-             does not begin with a digit\n",
+            "error: \"1A\" cannot be a secret's name: one has 1 to 256 letters, digits and `_`, \
+             does not begin with a digit, and is not `search`\n",
         ),
         (&["secrets", "rm", "NONE", "--user", "ada"], "error: there is no secret NONE\n"),
         (

@@ -1,5 +1,7 @@
 //! `cargo xtask e2e`: with real servers and clients.
 
+mod schemathesis;
+
 use std::{
     fs,
     path::PathBuf,
@@ -30,6 +32,9 @@ pub(crate) struct EndToEnd {
 enum Test {
     /// The unmodified OpenHands client as it is published, in both of its modes.
     OpenhandsClient,
+    /// Schemathesis, which asks what `/openapi.json` allows and forbids, as callers with and
+    /// without credentials, on both databases.
+    Schemathesis,
 }
 
 impl EndToEnd {
@@ -37,40 +42,54 @@ impl EndToEnd {
     pub(crate) fn run(&self, root: &Root) -> anyhow::Result<()> {
         match self.name {
             Test::OpenhandsClient => openhands_client(root),
+            Test::Schemathesis => schemathesis::run(root),
         }
     }
 }
 
 fn openhands_client(root: &Root) -> anyhow::Result<()> {
-    guests::build(root, &guests::Selection::of(&["none"]))?;
-    let server = "vestibule-e2e-server";
-    succeed(&mut cargo_with(root, &["build", "--package", "vestibule-tests", "--bin", server]))?;
-    let python = with_client(root)?;
+    let server = server(root, &["none"])?;
+    let programs = with_packages(root, "openhands-client", &CLIENT, "500 MB")?;
     succeed(
-        Command::new(python)
+        Command::new(programs.join("python"))
             .arg(root.join("tests/e2e/openhands_client.py"))
-            .arg(built("debug", server)?),
+            .arg(server),
     )
 }
 
-/// A Python that has the client, in a virtual environment below `target`.
-fn with_client(root: &Root) -> anyhow::Result<PathBuf> {
-    let folder = root.join("target/openhands-client");
-    let python = folder.join("bin/python");
-    let wanted = folder.join("installed");
-    let is_installed =
-        fs::read_to_string(&wanted).is_ok_and(|installed| installed == CLIENT.join(" "));
-    if !is_installed {
-        println!("installing {} (some 500 MB the first time)", CLIENT.join(" and "));
-        let _ = fs::remove_dir_all(&folder);
-        succeed(Command::new(new_python()?).args(["-m", "venv"]).arg(&folder))?;
-        succeed(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(CLIENT))?;
-        fs::write(&wanted, CLIENT.join(" ")).context("the virtual environment cannot be marked")?;
-    }
-    Ok(python)
+/// The server of these tests, with the strategies that it is to serve.
+fn server(root: &Root, strategies: &[&str]) -> anyhow::Result<PathBuf> {
+    guests::build(root, &guests::Selection::of(strategies))?;
+    let server = "vestibule-e2e-server";
+    succeed(&mut cargo_with(root, &["build", "--package", "vestibule-tests", "--bin", server]))?;
+    built("debug", server)
 }
 
-/// The client needs Python 3.12 or newer.
+/// The programs of a virtual environment below `target` that has these packages.
+fn with_packages(
+    root: &Root,
+    name: &str,
+    packages: &[&str],
+    size: &str,
+) -> anyhow::Result<PathBuf> {
+    let folder = root.join("target").join(name);
+    let programs = folder.join("bin");
+    let wanted = folder.join("installed");
+    let is_installed =
+        fs::read_to_string(&wanted).is_ok_and(|installed| installed == packages.join(" "));
+    if !is_installed {
+        println!("installing {} (some {size} the first time)", packages.join(" and "));
+        let _ = fs::remove_dir_all(&folder);
+        succeed(Command::new(new_python()?).args(["-m", "venv"]).arg(&folder))?;
+        let pip = ["-m", "pip", "install", "--quiet"];
+        succeed(Command::new(programs.join("python")).args(pip).args(packages))?;
+        fs::write(&wanted, packages.join(" "))
+            .context("the virtual environment cannot be marked")?;
+    }
+    Ok(programs)
+}
+
+/// The packages need Python 3.12 or newer.
 fn new_python() -> anyhow::Result<PathBuf> {
     let mut candidates: Vec<PathBuf> =
         ["python3.14", "python3.13", "python3.12", "python3"].map(PathBuf::from).into();
@@ -91,6 +110,6 @@ fn new_python() -> anyhow::Result<PathBuf> {
             .status();
         asked.is_ok_and(|status| status.success())
     });
-    ensure!(found.is_some(), "the client needs Python 3.12 or newer; install it");
+    ensure!(found.is_some(), "these tests need Python 3.12 or newer; install it");
     found.context("Python")
 }

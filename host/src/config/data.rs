@@ -1,7 +1,7 @@
 //! What is said of the data at rest, what seals it and what bounds it, and how
-//! often it may be asked for.
+//! often it may be asked for; and what a call of the strategy may use.
 
-use std::{path::PathBuf, time::Duration};
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 
@@ -54,6 +54,10 @@ pub struct RateLimits {
     pub user_second: u32,
     /// Of one user, in a minute.
     pub user_minute: u32,
+    /// Of all the sandboxes of one user, in a minute. Apart from the user's own, and
+    /// more: a sandbox reads one secret after another at its start, and its client
+    /// does not try again.
+    pub sandbox_minute: u32,
     /// From one address, in a minute. No limit unless it is set: behind a proxy,
     /// everybody has the proxy's address.
     pub address_minute: u32,
@@ -63,6 +67,36 @@ pub struct RateLimits {
 
 impl Default for RateLimits {
     fn default() -> Self {
-        Self { user_second: 10, user_minute: 100, address_minute: 0, refused_minute: 30 }
+        Self {
+            user_second: 10,
+            user_minute: 100,
+            sandbox_minute: 600,
+            address_minute: 0,
+            refused_minute: 30,
+        }
+    }
+}
+
+/// `[auth.limits]`: what one call of the strategy may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of memory, over all memories of a call.
+    pub memory: usize,
+    /// Time in the component itself.
+    pub cpu: Duration,
+    /// Time from the start of a call to its end, waiting included.
+    pub wall: Duration,
+    /// Calls at once; more are refused.
+    pub concurrency: NonZeroUsize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory: 32 << 20,
+            cpu: Duration::from_millis(25),
+            wall: Duration::from_secs(10),
+            concurrency: const { NonZeroUsize::new(256).unwrap() },
+        }
     }
 }

@@ -22,6 +22,10 @@ pub struct Server {
     pub allowed_origins: Vec<Url>,
     /// Listen beyond loopback even with a strategy that lets everybody in.
     pub allow_open: bool,
+    /// How long the body of a request may take to arrive.
+    pub body_timeout: Duration,
+    /// How long a shutdown goes on accepting, while `/readyz` says that it has begun.
+    pub drain: Duration,
     /// How long a shutdown waits for requests that are running.
     pub shutdown_timeout: Duration,
     /// The key that other services present.
@@ -47,14 +51,19 @@ impl Server {
 
     pub(super) fn read(root: &mut Section<'_>, source: &Source, mistakes: &mut Mistakes) -> Self {
         let mut section = root.section("server", mistakes);
+        let mut span =
+            |name, usual: Duration| section.take(name, mistakes).map_or(usual, |Span(span)| span);
+        let body_timeout = span("body_timeout", Duration::from_secs(10));
+        let drain = span("drain", Duration::from_secs(2));
+        let shutdown_timeout = span("shutdown_timeout", Duration::from_secs(10));
         let server = Self {
+            body_timeout,
+            drain,
+            shutdown_timeout,
             listen: section.take("listen", mistakes).unwrap_or(([127, 0, 0, 1], 3000).into()),
             public_url: section.take("public_url", mistakes),
             allowed_origins: section.take("allowed_origins", mistakes).unwrap_or_default(),
             allow_open: section.take("allow_open", mistakes).unwrap_or(false),
-            shutdown_timeout: section
-                .take("shutdown_timeout", mistakes)
-                .map_or(Duration::from_secs(10), |Span(duration)| duration),
             service_key: section.shared_key(
                 "service_key",
                 "service_key_file",

@@ -6,7 +6,7 @@
 //! before anybody asks the network anything, and writes every response.
 
 mod attempt;
-mod log_out;
+pub(super) mod log_out;
 mod return_to;
 
 use axum::{
@@ -17,10 +17,10 @@ use http::{HeaderMap, HeaderValue, header, request::Parts};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use url::{Url, form_urlencoded};
 
-pub(super) use self::log_out::{api_log_out, authenticate, log_out};
 use self::{attempt::Trip, return_to::checked};
 use super::{
     Caller, Problem,
+    count::Peer,
     pages::{self, Notice},
     session::Cookies,
 };
@@ -28,7 +28,6 @@ use crate::{
     engine::{Callback, LoginStep, SignedIn},
     host::Host,
     identity::{Outcome, Refusal, RequestId, UserId},
-    limit::Who,
     store::{AuditEntry, LOGIN_SECONDS, PendingLogin, SessionKey},
     text,
 };
@@ -40,6 +39,15 @@ const CALLBACK: &str = "/auth/callback";
 const MAX_SHOWN_BYTES: usize = 256;
 
 /// The page that offers to sign in; who is signed in already goes on.
+#[utoipa::path(
+    get, path = "/auth/login", operation_id = "show_log_in",
+    params(("return_to" = Option<String>, Query, description = "Where to go afterwards: a path, or an allowed origin's URL")),
+    responses(
+        (status = 200, description = "The page", body = String, content_type = "text/html"),
+        (status = 303, description = "Somebody is signed in: on to `return_to`"),
+        (status = 404, description = "The strategy has no log-in"),
+    ),
+)]
 pub(super) async fn page(State(host): State<Host>, request: Request) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
     let origin = origin(&host)?;
@@ -76,14 +84,25 @@ fn offer(host: &Host, shown: &str, to: Option<&str>) -> Result<Response, Problem
 }
 
 /// Sends the browser on its trip.
+#[utoipa::path(
+    get, path = "/auth/login/start", operation_id = "begin_log_in",
+    params(
+        ("return_to" = Option<String>, Query, description = "Where to go afterwards: a path, or an allowed origin's URL"),
+        ("hint" = Option<String>, Query, description = "Which identity provider or account to use"),
+    ),
+    responses(
+        (status = 303, description = "On to the identity provider"),
+        (status = 404, description = "The strategy has no log-in"),
+    ),
+)]
 pub(super) async fn start(State(host): State<Host>, request: Request) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let id = request_id(&parts);
-    start_trip(&host, &parts, id).await.map_err(Problem::for_a_person)
+    let begun = async { start_trip(&host, &parts, id).await.map_err(Problem::for_a_person) };
+    Peer::of(&parts).asks(&host, begun).await.map_err(Problem::for_a_person)
 }
 
 async fn start_trip(host: &Host, parts: &Parts, id: RequestId) -> Result<Response, Problem> {
-    count(host, parts)?;
     // An image or a frame that begins log-ins would fill the browser with cookies.
     if parts.headers.get("sec-fetch-dest").is_some_and(|value| value != "document") {
         return Err(Problem::forbidden_because("a log-in begins with a page of its own"));
@@ -104,21 +123,29 @@ async fn start_trip(host: &Host, parts: &Parts, id: RequestId) -> Result<Respons
 }
 
 /// The browser is back from its trip.
+#[utoipa::path(
+    get, path = "/auth/callback", operation_id = "complete_log_in",
+    params(
+        ("state" = String, Query, description = "The anti-forgery value of the log-in"),
+        ("code" = Option<String>, Query, description = "The authorization code (RFC 6749 section 4.1.2)"),
+        ("error" = Option<String>, Query, description = "Why there is none"),
+    ),
+    responses(
+        (status = 200, description = "In: a page that moves on", body = String, content_type = "text/html"),
+        (status = 303, description = "On a further trip to the identity provider"),
+    ),
+)]
 pub(super) async fn callback(
     State(host): State<Host>,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let id = request_id(&parts);
-    let response = come_back(&host, &parts, id).await.map_err(Problem::for_a_person);
-    if response.is_err() {
-        count_refused(&host, &parts)?;
-    }
-    response
+    let back = async { come_back(&host, &parts, id).await.map_err(Problem::for_a_person) };
+    Peer::of(&parts).asks(&host, back).await.map_err(Problem::for_a_person)
 }
 
 async fn come_back(host: &Host, parts: &Parts, id: RequestId) -> Result<Response, Problem> {
-    count(host, parts)?;
     let cookies = Cookies::of(&host.config().server);
     let query = Query::of(parts);
     let unknown = || {
@@ -318,14 +345,4 @@ fn shown_host(origin: &Url) -> String {
 
 fn request_id(parts: &Parts) -> RequestId {
     parts.extensions.get().copied().unwrap_or(RequestId::new(0))
-}
-
-fn count(host: &Host, parts: &Parts) -> Result<(), Problem> {
-    let Some(address) = super::layer::client_address(&parts.extensions) else { return Ok(()) };
-    host.count(&Who::Address(address)).map_err(Problem::too_many)
-}
-
-fn count_refused(host: &Host, parts: &Parts) -> Result<(), Problem> {
-    let Some(address) = super::layer::client_address(&parts.extensions) else { return Ok(()) };
-    host.count(&Who::Refused(address)).map_err(Problem::too_many)
 }

@@ -77,10 +77,10 @@ pub(super) async fn sandbox(host: &Host, headers: &HeaderMap) -> Result<Sandbox,
     let key = only_value(headers, SESSION_KEY)?
         .ok_or_else(|| Problem::no_session_key("X-Session-API-Key header is required"))?;
     let found = host.store().sandbox_by_key(key).await?;
-    let sandbox = found.ok_or_else(|| Problem::no_session_key("Invalid session API key"))?;
+    let sandbox = found.ok_or_else(|| Problem::bad_session_key("Invalid session API key"))?;
     match sandbox.status {
         SandboxStatus::Running => Ok(sandbox),
-        SandboxStatus::Paused => Err(Problem::no_session_key("Sandbox is not running")),
+        SandboxStatus::Paused => Err(Problem::bad_session_key("Sandbox is not running")),
     }
 }
 

@@ -65,7 +65,12 @@ where
 fn finish(mut response: Response, id: RequestId) -> Response {
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         problem.log(id);
+        // What the path does allow is the router's to say (RFC 9110 section 15.5.6).
+        let allowed = response.headers_mut().remove(header::ALLOW);
         response = problem.render(id);
+        if let Some(allowed) = allowed {
+            response.headers_mut().insert(header::ALLOW, allowed);
+        }
     }
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id_header(id));

@@ -15,8 +15,9 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
-use serde_json::json;
+use utoipa::ToSchema;
 
+use super::document::Told;
 use super::pages::{self, Notice};
 use crate::{
     identity::{PROVIDERS, RequestId},
@@ -71,9 +72,14 @@ impl Problem {
         Self { detail: Cow::Owned(detail.into()), ..Self::new(status, "") }
     }
 
-    /// A session key is missing or bad.
+    /// A session key is missing.
     pub(super) fn no_session_key(detail: &'static str) -> Self {
         Self { challenge: Some(CHALLENGE), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
+    }
+
+    /// A session key is bad.
+    pub(super) fn bad_session_key(detail: &'static str) -> Self {
+        Self { challenge: Some(CHALLENGE_INVALID), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
     }
 
     /// The key of other services is not configured.
@@ -113,6 +119,22 @@ impl Problem {
     /// The body is longer than anything that is asked for here.
     pub(super) fn too_large() -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large, or broke off")
+    }
+
+    /// The body takes longer to arrive than anybody waits.
+    pub(super) fn too_slow() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")
+    }
+
+    /// The caller's key would have secrets sent where it says, and not their owner.
+    pub(super) fn would_redirect() -> Self {
+        Self {
+            challenge: Some(CHALLENGE_SCOPE),
+            ..Self::forbidden_because(
+                "an API key without the scope `full` cannot have stored secrets sent elsewhere: \
+                 send the secret (llm_api_key) along with its new address (llm_base_url)",
+            )
+        }
     }
 
     /// Nobody here starts sandboxes.
@@ -251,6 +273,12 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
     }
 
+    /// Whether it counts against the address that it is answered to.
+    pub(super) fn is_refusal(&self) -> bool {
+        let failed_log_in = self.notice.is_some() && self.status.is_client_error();
+        self.is_bad_credential() || failed_log_in
+    }
+
     /// Whether something was presented that is bad.
     pub(super) fn is_bad_credential(&self) -> bool {
         self.challenge == Some(CHALLENGE_INVALID)
@@ -275,21 +303,25 @@ impl Problem {
         let mut response = match self.notice {
             Some(notice) => pages::notice(notice, &self.detail, id).into_response(),
             None => {
-                let document = Json(json!({
-                    "type": "about:blank",
-                    "title": self.status.canonical_reason(),
-                    "status": self.status.as_u16(),
-                    "detail": self.detail,
-                    "request_id": id.to_string(),
-                }));
+                let told = Told {
+                    kind: "about:blank",
+                    title: self.status.canonical_reason().unwrap_or_default(),
+                    status: self.status.as_u16(),
+                    detail: self.detail,
+                    request_id: id.to_string(),
+                };
                 let problem = const { HeaderValue::from_static("application/problem+json") };
-                ([(header::CONTENT_TYPE, problem)], document).into_response()
+                ([(header::CONTENT_TYPE, problem)], Json(told)).into_response()
             }
         };
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         if let Some(cookie) = self.cookie {
             headers.append(header::SET_COOKIE, *cookie);
+        }
+        if self.status == StatusCode::REQUEST_TIMEOUT {
+            // What is left of the body would be taken for a request.
+            headers.insert(header::CONNECTION, const { HeaderValue::from_static("close") });
         }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);
@@ -307,12 +339,18 @@ impl Problem {
     }
 }
 
+/// Nobody is logged in, in the words of the older API.
+#[derive(Serialize, ToSchema)]
+pub(super) struct NotAuthenticated {
+    error: &'static str,
+}
+
 /// A 401 in the words of the older API, which deletes the session's cookie.
 pub(super) struct Unauthenticated(pub(super) &'static str);
 
 impl IntoResponse for Unauthenticated {
     fn into_response(self) -> Response {
-        let document = Json(json!({"error": "User is not authenticated"}));
+        let document = Json(NotAuthenticated { error: "User is not authenticated" });
         let headers = [(header::SET_COOKIE, self.0), (header::WWW_AUTHENTICATE, CHALLENGE)];
         (StatusCode::UNAUTHORIZED, headers, document).into_response()
     }

@@ -50,6 +50,15 @@ impl FromRequestParts<Host> for Caller {
             refuse_rebinding(host, &asked_host)?;
         }
         let presented = credential::presented(host, &parts.headers).await?;
+        if let Credential::ApiKey(key) = &presented.credential
+            && key.owner.user_id.is_none()
+            && !strategy.description().local_owner
+        {
+            // From the time of a strategy without log-in.
+            return Err(Problem::bad_credential(
+                "the key is the local owner's, who is nobody here",
+            ));
+        }
         let bearer = matches!(presented.credential, Credential::Bearer(_));
         let request = Request {
             method: parts.method.as_str(),
@@ -190,6 +199,15 @@ fn asked_host(parts: &Parts, scheme: Scheme) -> Result<Cow<'_, str>, Problem> {
         Cow::Owned(host.to_ascii_lowercase())
     } else {
         Cow::Borrowed(host)
+    })
+}
+
+/// A name or an address, and a port where one is given.
+pub(super) fn is_authority(text: &str) -> bool {
+    Authority::try_from(text).is_ok_and(|authority| {
+        let port = &text[authority.host().len().min(text.len())..];
+        let has_port = port.is_empty() || authority.port_u16().is_some_and(|port| port > 0);
+        !text.contains('@') && is_host(authority.host()) && has_port
     })
 }
 

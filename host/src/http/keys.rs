@@ -1,13 +1,16 @@
 //! `/api/keys…`: the caller's own API keys.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use axum::{Json, extract::State};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::{Problem, body::Document, error::Created, shown::shown};
+use super::{
+    Problem,
+    body::{Document, Done},
+    error::Created,
+    input::Path,
+    shown::shown,
+};
 use crate::{
     context::{AuthMethod, UserContext},
     host::Host,
@@ -15,46 +18,73 @@ use crate::{
     store::{ApiKey, NewApiKey, Scope},
 };
 
-/// A key in the shape that clients of the API expect.
-fn listed(key: &ApiKey) -> Value {
-    json!({
-        "id": key.id,
-        "name": key.name,
-        "display": key.display,
-        "scopes": key.scopes,
-        "org_id": key.bound.then_some(&key.org),
-        "created_at": key.created_at,
-        "last_used_at": key.last_used_at,
-        "not_before": key.not_before,
-        "expires_at": key.expires_at,
-    })
+/// A key in the shape that clients of the API expect. Times are in seconds since the
+/// Unix epoch.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ApiKey)]
+pub(super) struct Listed {
+    id: String,
+    name: String,
+    /// How its text begins.
+    display: String,
+    scopes: Vec<String>,
+    /// The organisation that it is bound to.
+    org_id: Option<String>,
+    created_at: u64,
+    last_used_at: Option<u64>,
+    not_before: Option<u64>,
+    expires_at: Option<u64>,
+}
+
+impl From<ApiKey> for Listed {
+    fn from(key: ApiKey) -> Self {
+        Self {
+            id: key.id,
+            name: key.name,
+            display: key.display,
+            scopes: key.scopes,
+            org_id: key.bound.then(|| key.org.to_string()),
+            created_at: key.created_at,
+            last_used_at: key.last_used_at,
+            not_before: key.not_before,
+            expires_at: key.expires_at,
+        }
+    }
 }
 
 /// The caller's keys, without their texts.
+#[utoipa::path(
+    get, path = "/api/keys", operation_id = "list_keys",
+    responses((status = 200, description = "The keys, oldest first", body = Vec<Listed>)),
+)]
 pub(super) async fn list(
     State(host): State<Host>,
     user: UserContext,
-) -> Result<Json<Vec<Value>>, Problem> {
+) -> Result<Json<Vec<Listed>>, Problem> {
     refuse_keys(&user)?;
     let keys = host.store().api_keys(user.scope()).list().await?;
-    Ok(Json(keys.iter().map(listed).collect()))
+    Ok(Json(keys.into_iter().map(Listed::from).collect()))
 }
 
 /// A key to be made.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = NewApiKey)]
 pub(super) struct New {
     #[serde(default)]
     name: Option<String>,
     /// Left out: everything.
     #[serde(default)]
+    #[schema(min_items = 1)]
     scopes: Option<Vec<String>>,
     /// Seconds since the Unix epoch.
     #[serde(default)]
     expires_at: Option<u64>,
+    /// Seconds since the Unix epoch.
     #[serde(default)]
     not_before: Option<u64>,
     /// Left out: the caller's organisation. Null: bound to none.
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     org_id: Binding,
 }
 
@@ -77,12 +107,30 @@ impl From<Option<String>> for Binding {
     }
 }
 
+/// A key that was just made.
+#[derive(Serialize, ToSchema)]
+#[schema(as = MadeApiKey)]
+pub(super) struct Made {
+    #[serde(flatten)]
+    listed: Listed,
+    /// Its text, which is shown this once.
+    key: String,
+}
+
 /// Makes a key; its text is in this answer and nowhere else.
+#[utoipa::path(
+    post, path = "/api/keys", operation_id = "make_key",
+    request_body = New,
+    responses(
+        (status = 201, description = "The key", body = Made),
+        (status = 404, description = "The user is gone"),
+    ),
+)]
 pub(super) async fn create(
     State(host): State<Host>,
     user: UserContext,
     Document(new): Document<New>,
-) -> Result<Created<Value>, Problem> {
+) -> Result<Created<Made>, Problem> {
     refuse_keys(&user)?;
     if new.scopes.as_ref().is_some_and(Vec::is_empty) {
         return Err(Problem::unprocessable("a key without a scope is good for nothing"));
@@ -103,39 +151,63 @@ pub(super) async fn create(
         unbound,
     };
     let made = host.store().api_keys(&scope).create(&key).await?;
-    let mut answer = listed(&made.key);
-    answer["key"] = Value::from(shown(&made.text));
-    Ok(Created(answer))
+    Ok(Created(Made { key: shown(&made.text), listed: made.key.into() }))
 }
 
 /// Ends one of the caller's keys at once.
+#[utoipa::path(
+    delete, path = "/api/keys/{id}", operation_id = "revoke_key",
+    responses(
+        (status = 200, description = "It is good no more", body = Done),
+        (status = 404, description = "The caller has no such key"),
+    ),
+)]
 pub(super) async fn revoke(
     State(host): State<Host>,
     user: UserContext,
     Path(id): Path<String>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Done>, Problem> {
     refuse_keys(&user)?;
     if host.store().api_keys(user.scope()).revoke(&id).await? {
-        Ok(Json(json!({ "success": true })))
+        Ok(Done::json())
     } else {
         Err(Problem::absent("API key not found"))
     }
 }
 
 /// The key with which the caller has come.
-pub(super) async fn current(user: UserContext) -> Result<Json<Value>, Problem> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = CurrentApiKey)]
+pub(super) struct Current {
+    id: String,
+    name: String,
+    /// The organisation that it acts for now.
+    org_id: String,
+    /// The organisation that it is bound to.
+    bound_org_id: Option<String>,
+    user_id: String,
+    scopes: Vec<String>,
+    auth_type: &'static str,
+}
+
+/// The key with which the caller has come; 400 where the caller came without one.
+#[utoipa::path(
+    get, path = "/api/keys/current", operation_id = "read_current_key",
+    responses((status = 200, description = "The key", body = Current)),
+)]
+pub(super) async fn current(user: UserContext) -> Result<Json<Current>, Problem> {
     let AuthMethod::ApiKey(key) = user.auth_method() else {
         return Err(Problem::ambiguous("this request was not made with an API key"));
     };
-    Ok(Json(json!({
-        "id": key.id,
-        "name": key.name,
-        "org_id": user.scope().org,
-        "bound_org_id": key.bound.then_some(&key.org),
-        "user_id": user.user_id(),
-        "scopes": key.scopes,
-        "auth_type": "bearer",
-    })))
+    Ok(Json(Current {
+        id: key.id.clone(),
+        name: key.name.clone(),
+        org_id: user.scope().org.to_string(),
+        bound_org_id: key.bound.then(|| key.org.to_string()),
+        user_id: user.user_id().to_string(),
+        scopes: key.scopes.clone(),
+        auth_type: "bearer",
+    }))
 }
 
 /// A key that leaked must not be able to make itself successors.

@@ -3,13 +3,12 @@
 use std::{
     convert::Infallible,
     mem,
-    net::{IpAddr, SocketAddr},
     pin::Pin,
     task::{Context, Poll},
 };
 
 use axum::{
-    extract::{ConnectInfo, FromRequestParts as _, Request},
+    extract::{FromRequestParts as _, Request},
     response::{IntoResponse as _, Response},
 };
 use tower::{
@@ -17,9 +16,11 @@ use tower::{
     layer::util::{Identity, Stack},
 };
 
-use http::{Extensions, HeaderMap, HeaderName, Method, header, request::Parts};
+use http::{HeaderMap, HeaderName, Method, header, request::Parts};
 
-use super::{Caller, Problem, credential::only_value, edge::EdgeLayer, extract::Established};
+use super::{
+    Caller, Problem, count::Peer, credential::only_value, edge::EdgeLayer, extract::Established,
+};
 use crate::{
     context::{AuthMethod, UserContext},
     host::Host,
@@ -169,30 +170,15 @@ pub(super) fn refuse_foreign_origin(host: &Host, headers: &HeaderMap) -> Result<
     }
 }
 
-/// The address a request came from.
-pub(super) fn client_address(extensions: &Extensions) -> Option<IpAddr> {
-    let ConnectInfo(address) = extensions.get::<ConnectInfo<SocketAddr>>()?;
-    Some(address.ip().to_canonical())
-}
-
 async fn establish(request: Request, host: &Host) -> Result<Request, Problem> {
     let (mut parts, body) = request.into_parts();
     let id = parts.extensions.get().copied().unwrap_or(RequestId::new(0));
-    let address = client_address(&parts.extensions);
-    if let Some(address) = address {
-        host.count(&Who::Address(address)).map_err(Problem::too_many)?;
-    }
+    let peer = Peer::of(&parts);
     let established = async {
         let caller = Caller::from_request_parts(&mut parts, host).await?;
         caller.into_context(host, id).await
     };
-    let context = established.await.map_err(|problem| match address {
-        // Who presents something good is answered whatever others present.
-        Some(address) if problem.is_bad_credential() => {
-            host.count(&Who::Refused(address)).map_or_else(Problem::too_many, |()| problem)
-        }
-        _ => problem,
-    })?;
+    let context = peer.asks(host, established).await?;
     let context = match context {
         Some(user) => Some(for_organisation(user, host, &parts.headers).await?),
         None => None,

@@ -1,29 +1,28 @@
 //! `GET /api/v1/users/me`: the caller, with settings for whoever starts work on
 //! the caller's behalf.
 
-use axum::{
-    Json,
-    extract::{Query, State},
-};
+use axum::{Json, extract::State};
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
 
-use super::{Problem, credential, scopes};
+use super::{Problem, count::Peer, credential, input::Query, scopes};
 use crate::{context::UserContext, host::Host};
 
 /// What stands in the place of a secret that is not shown.
 pub(super) const MASK: &str = "**********";
 
 /// What a request can ask for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 pub(super) struct Wanted {
+    /// Show secrets, which needs the session key of a running sandbox of the caller's.
     #[serde(default)]
     expose_secrets: bool,
 }
 
 /// A user, in the shape that clients of the API expect.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Me {
     id: String,
     org_id: String,
@@ -31,6 +30,7 @@ pub(super) struct Me {
     email: Option<String>,
     email_verified: bool,
     role: Option<String>,
+    #[schema(value_type = Vec<String>)]
     permissions: Vec<&'static str>,
     llm_model: Value,
     llm_api_key: Value,
@@ -41,15 +41,22 @@ pub(super) struct Me {
 
 /// What the strategy says of the caller, and the caller's settings: masked, or
 /// for a running sandbox of the caller's with its secrets.
+#[utoipa::path(
+    get, path = "/api/v1/users/me", operation_id = "read_me", params(Wanted),
+    responses((status = 200, description = "The caller", body = Me)),
+    security(("api_key" = []), ("session_cookie" = []), ("api_key" = [], "session_key" = [])),
+)]
 pub(super) async fn me(
     State(host): State<Host>,
+    peer: Peer,
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
     user: UserContext,
 ) -> Result<Json<Me>, Problem> {
     scopes::require(&user, scopes::SETTINGS_READ)?;
     if wanted.expose_secrets {
-        let sandbox = credential::sandbox(&host, &headers).await?;
+        let sandbox = credential::sandbox(&host, &headers).await;
+        let sandbox = sandbox.map_err(|problem| peer.refused(&host, problem))?;
         if sandbox.scope != *user.scope() {
             return Err(Problem::forbidden_because(
                 "Session API key does not belong to the authenticated user",

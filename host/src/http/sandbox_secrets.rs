@@ -1,14 +1,12 @@
 //! `/api/v1/sandboxes/{id}/settings/secrets…`: what a sandbox may have of its
 //! owner's, by its session key.
 
-use axum::{
-    Extension, Json,
-    extract::{Path, State},
-};
-use http::{HeaderMap, header};
-use serde_json::{Value, json};
+use axum::{Extension, Json, extract::State};
+use http::header;
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::{Problem, credential, shown::shown};
+use super::{Problem, input::Path, keyed::Running, shown::shown};
 use crate::{
     context::{TokenError, TokenProvider},
     engine::Renewal,
@@ -17,42 +15,71 @@ use crate::{
     store::Sandbox,
 };
 
+/// A secret that a sandbox may have.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SandboxSecret)]
+pub(super) struct Named {
+    name: String,
+    description: Option<String>,
+}
+
+/// Every secret that a sandbox may have.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SandboxSecrets)]
+pub(super) struct Names {
+    secrets: Vec<Named>,
+}
+
 /// The names of the owner's secrets, and of the provider tokens there are.
+#[utoipa::path(
+    get, path = "/api/v1/sandboxes/{id}/settings/secrets", operation_id = "list_sandbox_secrets",
+    responses((status = 200, description = "Names without values", body = Names)),
+)]
 pub(super) async fn list(
     State(host): State<Host>,
     Extension(request): Extension<RequestId>,
+    Running(sandbox): Running,
     Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Result<Json<Value>, Problem> {
-    let sandbox = sandbox(&host, &headers, &id).await?;
+) -> Result<Json<Names>, Problem> {
+    require_same(&sandbox, &id)?;
     let loaded = host.store().secrets(&sandbox.scope).load().await?;
-    let mut secrets: Vec<Value> = loaded
+    let mut secrets: Vec<_> = loaded
         .secrets
         .iter()
-        .map(|(name, secret)| {
-            let description = secret.description.as_ref().map(shown);
-            json!({ "name": name, "description": description })
+        .map(|(name, secret)| Named {
+            name: name.clone(),
+            description: secret.description.as_ref().map(shown),
         })
         .collect();
     for token in tokens(&host, &sandbox, request).await?.get_all().await.into_iter().flatten() {
         let name = format!("{}_token", token.provider);
-        let description = format!("{name} provider token");
         if !loaded.secrets.contains_key(&name) {
-            secrets.push(json!({ "name": name, "description": description }));
+            let description = Some(format!("{name} provider token"));
+            secrets.push(Named { name, description });
         }
     }
-    Ok(Json(json!({ "secrets": secrets })))
+    Ok(Json(Names { secrets }))
 }
 
 /// One value, byte for byte: the owner's secret of this name, or else the token
 /// of the provider that it names, as it is now.
+#[utoipa::path(
+    get, path = "/api/v1/sandboxes/{id}/settings/secrets/{name}",
+    operation_id = "read_sandbox_secret",
+    responses(
+        (status = 200, description = "The value", body = String,
+            content_type = "text/plain; charset=utf-8"),
+        (status = 404, description = "There is no such secret"),
+        (status = 409, description = "The provider's account has to be connected again"),
+    ),
+)]
 pub(super) async fn value(
     State(host): State<Host>,
     Extension(request): Extension<RequestId>,
+    Running(sandbox): Running,
     Path((id, name)): Path<(String, String)>,
-    headers: HeaderMap,
 ) -> Result<([(header::HeaderName, &'static str); 1], String), Problem> {
-    let sandbox = sandbox(&host, &headers, &id).await?;
+    require_same(&sandbox, &id)?;
     let text = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
     if let Some(secret) = host.store().secrets(&sandbox.scope).get(&name).await? {
         return Ok((text, shown(&secret.value)));
@@ -66,11 +93,10 @@ pub(super) async fn value(
     }
 }
 
-/// The sandbox that presents its session key, and that the path names.
-async fn sandbox(host: &Host, headers: &HeaderMap, id: &str) -> Result<Sandbox, Problem> {
-    let sandbox = credential::sandbox(host, headers).await?;
+/// Refuses a sandbox that is not the one that the path names.
+fn require_same(sandbox: &Sandbox, id: &str) -> Result<(), Problem> {
     if sandbox.id == id {
-        Ok(sandbox)
+        Ok(())
     } else {
         Err(Problem::forbidden_because("Session API key does not match sandbox"))
     }

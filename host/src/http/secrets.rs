@@ -3,51 +3,74 @@
 
 use std::collections::BTreeMap;
 
-use axum::{
-    Json,
-    extract::{Path, Query, State},
-};
+use axum::{Json, extract::State};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
 
-use super::{Problem, body::Document, error::Created, scopes, shown::shown};
+use super::{
+    Problem,
+    body::{Document, Done, Object},
+    error::Created,
+    extract::is_authority,
+    input::{Path, Query},
+    scopes,
+    shown::shown,
+};
 use crate::{
     context::{UserContext, own},
     host::Host,
     identity::PROVIDERS,
+    secret,
     store::Secret,
 };
+
+/// The longest token, and the longest host with its port, in bytes.
+const MAX_TOKEN_BYTES: usize = 16 << 10;
+const MAX_HOST_BYTES: usize = 255;
 
 /// The most names in one answer.
 const MAX_LIMIT: usize = 100;
 
 /// What a list can be asked for.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 pub(super) struct Search {
+    /// Part of the name.
     #[serde(default, rename = "name__contains")]
     contains: Option<String>,
+    /// The `next_page_id` of the page before.
     #[serde(default)]
     page_id: Option<String>,
+    /// The most names in the answer.
     #[serde(default)]
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<usize>,
 }
 
 /// A secret without its value.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SecretName)]
 pub(super) struct Named {
     name: String,
     description: Option<String>,
 }
 
 /// One page of names, in their order.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SecretPage)]
 pub(super) struct Page {
     items: Vec<Named>,
     next_page_id: Option<String>,
 }
 
 /// The names of the caller's secrets.
+#[utoipa::path(
+    get, path = "/api/v1/secrets/search", operation_id = "search_secrets", params(Search),
+    responses(
+        (status = 200, description = "A page of names", body = Page),
+        (status = 422, description = "`limit` is out of bounds"),
+    ),
+)]
 pub(super) async fn search(
     user: UserContext,
     Query(search): Query<Search>,
@@ -81,102 +104,181 @@ pub(super) async fn search(
 }
 
 /// A secret to be made or overwritten.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = NewSecret)]
 pub(super) struct New {
+    #[schema(max_length = 256, pattern = "^[A-Za-z_][A-Za-z0-9_]*$")]
     name: String,
+    #[schema(value_type = String, write_only)]
     value: SecretString,
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     description: Option<SecretString>,
 }
 
+/// A secret that was changed.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ChangedSecret)]
+pub(super) struct Changed {
+    name: String,
+}
+
 /// Makes or overwrites one secret; a description that is not given stays.
+#[utoipa::path(
+    post, path = "/api/v1/secrets", operation_id = "store_secret",
+    request_body = New,
+    responses((status = 201, description = "It is stored", body = Changed)),
+)]
 pub(super) async fn create(
     user: UserContext,
     Document(new): Document<New>,
-) -> Result<Created<Value>, Problem> {
+) -> Result<Created<Changed>, Problem> {
     scopes::require(&user, scopes::SECRETS_WRITE)?;
     let secret = Secret { value: new.value, description: new.description };
     user.secrets().put(&new.name, &secret, None).await?;
-    Ok(Created(json!({ "name": new.name })))
+    Ok(Created(Changed { name: new.name }))
 }
 
 /// What to change of a secret; what is not given stays.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = SecretChange)]
 pub(super) struct Change {
     #[serde(default)]
+    #[schema(max_length = 256, pattern = "^[A-Za-z_][A-Za-z0-9_]*$")]
     name: Option<String>,
     #[serde(default)]
+    #[schema(value_type = Option<String>, write_only)]
     value: Option<SecretString>,
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     description: Option<SecretString>,
 }
 
 /// Changes one secret's name, value or description.
+#[utoipa::path(
+    put, path = "/api/v1/secrets/{name}", operation_id = "change_secret",
+    request_body = Change,
+    responses(
+        (status = 200, description = "It is changed", body = Changed),
+        (status = 404, description = "There is no such secret"),
+        (status = 409, description = "Another secret has the new name"),
+    ),
+)]
 pub(super) async fn update(
     user: UserContext,
     Path(name): Path<String>,
     Document(change): Document<Change>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Changed>, Problem> {
     scopes::require(&user, scopes::SECRETS_WRITE)?;
-    let new_name = change.name.as_deref();
+    let Change { name: new_name, value, description } = change;
     user.secrets()
-        .edit(&name, new_name, change.value.as_ref(), change.description.as_ref(), None)
+        .edit(&name, new_name.as_deref(), value.as_ref(), description.as_ref(), None)
         .await?;
-    Ok(Json(json!({ "name": new_name.unwrap_or(&name) })))
+    Ok(Json(Changed { name: new_name.unwrap_or(name) }))
 }
 
 /// Deletes one secret.
+#[utoipa::path(
+    delete, path = "/api/v1/secrets/{name}", operation_id = "delete_secret",
+    responses(
+        (status = 200, description = "It is gone", body = Done),
+        (status = 404, description = "There is no such secret"),
+    ),
+)]
 pub(super) async fn remove(
     user: UserContext,
     Path(name): Path<String>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Done>, Problem> {
     scopes::require(&user, scopes::SECRETS_WRITE)?;
     user.secrets().remove(&name, None).await?;
-    Ok(Json(json!({ "success": true })))
+    Ok(Done::json())
 }
 
 /// Tokens of Git providers by provider.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct ProviderTokens {
-    provider_tokens: BTreeMap<String, NewToken>,
+    #[schema(value_type = BTreeMap<String, NewToken>)]
+    provider_tokens: BTreeMap<String, Object<NewToken>>,
 }
 
 /// One provider's token.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct NewToken {
     #[serde(default)]
+    #[schema(value_type = Option<String>, write_only, max_length = 16_384)]
     token: Option<SecretString>,
+    /// A name or address, with a port where it is not the usual one.
     #[serde(default)]
+    #[schema(max_length = 255)]
     host: Option<String>,
 }
 
 /// Stores tokens of the providers that are named and leaves the others. Without a
 /// token, the stored one gets another host.
+#[utoipa::path(
+    post, path = "/api/v1/secrets/git-providers", operation_id = "store_provider_tokens",
+    request_body = ProviderTokens,
+    responses((status = 200, description = "They are stored", body = Done)),
+)]
 pub(super) async fn store_tokens(
     user: UserContext,
     Document(tokens): Document<ProviderTokens>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Done>, Problem> {
     scopes::require(&user, scopes::SECRETS_WRITE)?;
     let unknown = |name: &&String| !PROVIDERS.contains(&name.as_str());
     if let Some(unknown) = tokens.provider_tokens.keys().find(unknown) {
         return Err(Problem::unknown_provider(unknown));
     }
-    for (provider, new) in tokens.provider_tokens {
-        let token = new.token.filter(|token| crate::secret::len(token) > 0);
-        user.store_own_token(&provider, token, new.host).await?;
+    // All of them or none.
+    let tokens: Vec<_> = tokens
+        .provider_tokens
+        .into_iter()
+        .map(|(provider, Object(new))| {
+            Ok((provider, usable_token(new.token)?, usable_host(new.host)?))
+        })
+        .collect::<Result<_, Problem>>()?;
+    for (provider, token, host) in tokens {
+        user.store_own_token(&provider, token, host).await?;
     }
-    Ok(Json(json!({ "success": true })))
+    Ok(Done::json())
 }
 
 /// Deletes every token that the caller stored.
+#[utoipa::path(
+    delete, path = "/api/v1/secrets/git-providers", operation_id = "delete_provider_tokens",
+    responses((status = 200, description = "They are gone", body = Done)),
+)]
 pub(super) async fn remove_tokens(
     State(host): State<Host>,
     user: UserContext,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Done>, Problem> {
     scopes::require(&user, scopes::SECRETS_WRITE)?;
     let tokens = host.store().tokens(user.user_id());
     for provider in PROVIDERS {
         tokens.remove(&own(provider)).await?;
     }
-    Ok(Json(json!({ "success": true })))
+    Ok(Done::json())
+}
+
+/// Nothing where the text is empty.
+fn usable_token(token: Option<SecretString>) -> Result<Option<SecretString>, Problem> {
+    let Some(token) = token.filter(|token| secret::len(token) > 0) else { return Ok(None) };
+    if secret::len(&token) > MAX_TOKEN_BYTES || !secret::is_printable(&token) {
+        return Err(Problem::unprocessable(
+            "a provider's token is printable ASCII of at most 16384 bytes",
+        ));
+    }
+    Ok(Some(token))
+}
+
+/// Nothing where the text is empty, as clients send it that ask for no other host.
+fn usable_host(host: Option<String>) -> Result<Option<String>, Problem> {
+    let Some(host) = host.filter(|host| !host.is_empty()) else { return Ok(None) };
+    if host.len() > MAX_HOST_BYTES || !is_authority(&host) {
+        return Err(Problem::unprocessable(
+            "a provider's host is a name or an address, with a port or not, such as \
+             \"git.example.com\" or \"git.example.com:8443\"",
+        ));
+    }
+    Ok(Some(host))
 }

@@ -31,7 +31,8 @@ const MAX_CONNECTIONS: usize = 10_000;
 /// file descriptors for instance.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `shutdown` is done, then lets running requests end.
+/// Serves until `shutdown` is done and for as long as `[server] drain` says, then lets
+/// running requests end.
 #[expect(clippy::disallowed_methods, reason = "every connection is a task")]
 pub async fn serve(
     listener: TcpListener,
@@ -49,7 +50,16 @@ pub async fn serve(
         Some((stream, peer, place))
     };
 
-    let mut shutdown = std::pin::pin!(shutdown);
+    let draining = async {
+        shutdown.await;
+        // Whoever sends requests here must see that no more should come, before
+        // connections are refused.
+        host.drain();
+        let drain = host.config().server.drain;
+        tracing::info!(?drain, "no longer ready, requests may still come");
+        tokio::time::sleep(drain).await;
+    };
+    let mut shutdown = std::pin::pin!(draining);
     loop {
         let accepted = tokio::select! {
             accepted = accept() => accepted,
@@ -75,7 +85,6 @@ pub async fn serve(
         });
     }
 
-    host.drain();
     drop(listener);
     let patience = host.config().server.shutdown_timeout;
     tracing::info!(?patience, "shutting down, requests that are running may end");

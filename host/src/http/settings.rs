@@ -1,5 +1,7 @@
 //! `GET` and `PATCH /api/v1/settings`: the caller's settings, masked.
 
+mod kept;
+
 use axum::Json;
 use serde_json::{Map, Value, json};
 
@@ -13,6 +15,10 @@ use crate::{
 const TRIES: usize = 5;
 
 /// The caller's settings, with a mask in the place of each secret.
+#[utoipa::path(
+    get, path = "/api/v1/settings", operation_id = "read_settings",
+    responses((status = 200, description = "The settings", body = Object)),
+)]
 pub(super) async fn get(user: UserContext) -> Result<Json<Value>, Problem> {
     scopes::require(&user, scopes::SETTINGS_READ)?;
     let settings = user.settings().await?.settings;
@@ -20,7 +26,17 @@ pub(super) async fn get(user: UserContext) -> Result<Json<Value>, Problem> {
 }
 
 /// Changes what is named and leaves the rest (RFC 7396): null removes, and a mask
-/// leaves the secret behind it as it is.
+/// leaves the secret behind it as it is. An API key without the scope `full` cannot
+/// keep a secret and change where it is sent.
+#[utoipa::path(
+    patch, path = "/api/v1/settings", operation_id = "change_settings",
+    request_body = Object,
+    responses(
+        (status = 200, description = "The settings as they are now; empty for a key that may not \
+            read them", body = Object),
+        (status = 409, description = "Somebody else changed them at the same time, again and again"),
+    ),
+)]
 pub(super) async fn patch(
     user: UserContext,
     Document(change): Document<Map<String, Value>>,
@@ -40,6 +56,9 @@ pub(super) async fn patch(
             return Err(Problem::unprocessable("settings are one JSON object"));
         };
         let settings = Settings::split(document)?;
+        if !scopes::allows(&user, scopes::FULL) && kept::redirects(&loaded.settings, &settings) {
+            return Err(Problem::would_redirect());
+        }
         match user.store_settings(&settings, Some(loaded.version)).await {
             Err(StoreError::Conflict) => {}
             Err(error) => return Err(error.into()),

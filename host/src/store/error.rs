@@ -81,8 +81,8 @@ pub enum StoreError {
     Conflict,
     /// A secret's name cannot be used.
     #[error(
-        "{0:?} cannot be a secret's name: one has 1 to 256 letters, digits and `_`, and does not \
-         begin with a digit"
+        "{0:?} cannot be a secret's name: one has 1 to 256 letters, digits and `_`, does not begin \
+         with a digit, and is not `search`"
     )]
     SecretName(String),
     /// A name is given twice.

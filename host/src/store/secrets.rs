@@ -366,7 +366,7 @@ impl Secrets<'_> {
     }
 
     fn check(&self, name: &str, secret: &Secret) -> Result<(), StoreError> {
-        if !is_name(name) {
+        if !is_name(name) || name == TAKEN {
             return Err(StoreError::SecretName(name.to_owned()));
         }
         let limit = self.store.limits.secrets.max_bytes;
@@ -377,6 +377,9 @@ impl Secrets<'_> {
         Ok(())
     }
 }
+
+/// A word that means something else where a secret's name stands in a path.
+const TAKEN: &str = "search";
 
 /// A name as a shell's variable has it, so that clients need not quote it.
 fn is_name(name: &str) -> bool {

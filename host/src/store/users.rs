@@ -115,7 +115,7 @@ impl Store {
         let now = self.now();
         let json = serde_json::to_string(identity)
             .unwrap_or_else(|error| unreachable!("an identity is plain data: {error}"));
-        transact!(self.db, tx => {
+        let row: Row = transact!(self.db, tx => {
             sqlx::query(
                 "insert into users
                      (id, display_name, email, identity, current_org, created_at, seen_at)
@@ -151,8 +151,13 @@ impl Store {
                     .execute(&mut *tx)
                     .await?;
             }
+            // Here, since after it the organisation can be that of another log-in.
+            sqlx::query_as(select!("where u.id = $1"))
+                .bind(scope.user.as_str())
+                .fetch_one(&mut *tx)
+                .await?
         });
-        self.user(&scope.user).await?.ok_or_else(|| StoreError::NoUser(scope.user))
+        row.try_into()
     }
 
     /// Shuts a user out, or lets them in again. Sessions, keys and sandboxes of

@@ -59,6 +59,25 @@ on_both_databases! {
         assert_eq!(store.users().await.unwrap().len(), 2);
     }
 
+    async fn whoever_logs_in_for_several_organisations_at_once_acts_for_the_one_of_each(
+        database: Database
+    ) {
+        let store = database.open().await;
+        let all = (0..16).map(|index| {
+            let org_id = Some(OrgId::new(format!("org-{index}")).unwrap());
+            let user_id = Some(user_id("ada"));
+            let (store, identity) = (store.clone(), Identity { user_id, org_id, ..Identity::default() });
+            async move {
+                for _ in 0..20 {
+                    let user = store.establish_user(&identity).await.unwrap();
+                    assert_eq!(Some(user.org), identity.org_id);
+                    assert_eq!(user.role.as_deref(), Some("member"));
+                }
+            }
+        });
+        at_once(all).await;
+    }
+
     async fn roles_are_those_of_one_organisation(database: Database) {
         let store = database.open().await;
         let own = user(&store, "ada").await;

@@ -6,22 +6,37 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderMap, HeaderValue, header, request::Parts};
-use serde_json::{Value, json};
+use serde::Serialize;
 use url::Url;
+use utoipa::ToSchema;
 
 use super::{audited, origin, request_id, shown_host};
 use crate::{
     engine::LogOutRedirect,
     host::Host,
     http::{
-        Caller, Problem, error::Unauthenticated, layer::refuse_foreign_origin, pages,
-        session::Cookies, shown::shown,
+        Caller, Problem,
+        error::{NotAuthenticated, Unauthenticated},
+        layer::refuse_foreign_origin,
+        pages,
+        session::Cookies,
+        shown::shown,
     },
     identity::{Outcome, PresentedSession, RequestId},
     store::SessionKey,
 };
 
+/// What came of it, in the words of the older API.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct Message {
+    message: &'static str,
+}
+
 /// Ends the browser's session, and shows that it has ended.
+#[utoipa::path(
+    post, path = "/auth/logout", operation_id = "log_out",
+    responses((status = 200, description = "Out: a page that says so", body = String, content_type = "text/html")),
+)]
 pub(in crate::http) async fn log_out(
     State(host): State<Host>,
     request: Request,
@@ -37,21 +52,32 @@ pub(in crate::http) async fn log_out(
 }
 
 /// The same for scripts. It never fails for want of an identity provider.
+#[utoipa::path(
+    post, path = "/api/logout", operation_id = "log_out_a_client",
+    responses((status = 200, description = "Out", body = Message)),
+)]
 pub(in crate::http) async fn api_log_out(
     State(host): State<Host>,
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     end(&host, &parts, &origin(&host)?).await?;
-    let answer = Json(json!({"message": "User logged out"})).into_response();
+    let answer = Json(Message { message: "User logged out" }).into_response();
     Ok(without_session(&host, answer))
 }
 
 /// Whether what a client presents is good.
+#[utoipa::path(
+    post, path = "/api/authenticate", operation_id = "authenticate",
+    responses(
+        (status = 200, description = "It is good", body = Message),
+        (status = 401, description = "It is not, or there is none", body = NotAuthenticated),
+    ),
+)]
 pub(in crate::http) async fn authenticate(
     State(host): State<Host>,
     request: Request,
-) -> Result<Json<Value>, Result<Unauthenticated, Problem>> {
+) -> Result<Json<Message>, Result<Unauthenticated, Problem>> {
     let (mut parts, _) = request.into_parts();
     let id = request_id(&parts);
     let no = || Ok(Unauthenticated(Cookies::of(&host.config().server).no_session()));
@@ -61,7 +87,7 @@ pub(in crate::http) async fn authenticate(
         Err(problem) => Err(problem),
     };
     match context {
-        Ok(_) => Ok(Json(json!({"message": "User authenticated"}))),
+        Ok(_) => Ok(Json(Message { message: "User authenticated" })),
         Err(problem) if problem.is_bad_credential() => Err(no()),
         Err(problem) => Err(Err(problem)),
     }

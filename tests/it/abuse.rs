@@ -1,0 +1,297 @@
+//! What callers must not be able to do, by asking often, slowly or cleverly.
+
+use std::convert::Infallible;
+
+use axum::body::{Body, Bytes};
+use http::{HeaderMap, StatusCode};
+use http_body_util::{BodyExt as _, Empty};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use vestibule::store::{NewApiKey, Scope};
+use vestibule_tests::{
+    Caller, TestApp,
+    database::user,
+    run::{note_secret, text},
+};
+
+const SERVICE: &str = "the key of the automation service";
+
+async fn app(strategy: &str, toml: &str) -> TestApp {
+    TestApp::start(strategy, &format!("server.service_key = '{SERVICE}'\n{toml}")).await
+}
+
+async fn by_key(app: &TestApp, scope: &Scope, scopes: &[&str]) -> Caller {
+    let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
+    let new = NewApiKey { name: "test".to_owned(), scopes, ..NewApiKey::default() };
+    let key = app.host.store().api_keys(scope).create(&new).await.unwrap().text;
+    note_secret(&key);
+    app.anonymous().with_key(&key)
+}
+
+async fn sandbox(app: &TestApp, scope: &Scope, id: &str) -> SecretString {
+    let key = app.host.store().sandboxes(scope).register(id).await.unwrap();
+    note_secret(&key);
+    key
+}
+
+/// A body that never arrives.
+fn never() -> Body {
+    let trailers = std::future::pending::<Option<Result<HeaderMap, Infallible>>>();
+    Body::new(Empty::<Bytes>::new().with_trailers(trailers))
+}
+
+#[tokio::test]
+async fn bad_keys_of_every_kind_are_counted_by_address() {
+    let app = app("named", "rate_limits.refused_minute = 3").await;
+    let ada = user(app.host.store(), "ada").await;
+    let key = sandbox(&app, &ada, "one").await;
+    let names = "/api/v1/sandboxes/one/settings/secrets";
+    let me = "/api/v1/users/me?expose_secrets=true";
+    let owner = by_key(&app, &ada, &[]).await;
+    for (address, path, bad, good) in [
+        (
+            "192.0.2.1",
+            names,
+            app.anonymous().with("x-session-api-key", "guess"),
+            app.anonymous().with("x-session-api-key", text(&key)),
+        ),
+        (
+            "192.0.2.2",
+            "/api/service/sandboxes/two",
+            app.anonymous().with("x-service-api-key", "guess"),
+            app.anonymous().with("x-service-api-key", SERVICE),
+        ),
+        (
+            "192.0.2.3",
+            me,
+            owner.clone().with("x-session-api-key", "guess"),
+            owner.clone().with("x-session-api-key", text(&key)),
+        ),
+        (
+            "192.0.2.4",
+            "/auth/session",
+            app.anonymous().with("authorization", "Bearer sk-oh-guess"),
+            owner.clone(),
+        ),
+    ] {
+        let method = if path.contains("service") { "DELETE" } else { "GET" };
+        for _ in 0..3 {
+            let reply = bad.clone().at(address).send(method, path).await;
+            assert_eq!(reply.status, StatusCode::UNAUTHORIZED, "{path}: {}", reply.body);
+        }
+        let reply = bad.clone().at(address).send(method, path).await;
+        assert_eq!(reply.status, StatusCode::TOO_MANY_REQUESTS, "{path}");
+        assert_eq!(reply.header("x-ratelimit-limit"), "3");
+        // Others there are answered, and so is who presents something good.
+        let reply = bad.at("192.0.2.99").send(method, path).await;
+        assert_ne!(reply.status, StatusCode::OK, "{path}");
+        let reply = good.at(address).send(method, path).await;
+        let answered = [StatusCode::OK, StatusCode::NOT_FOUND].contains(&reply.status);
+        assert!(answered, "{path}: {}", reply.body);
+        app.clock.advance(60);
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_asks_too_often_is_refused_on_every_route_with_a_credential() {
+    let app = app("none", "rate_limits.address_minute = 2").await;
+    let key = sandbox(&app, &Scope::local_owner(), "one").await;
+    for (address, path) in [
+        ("192.0.2.1", "/auth/session"),
+        ("192.0.2.2", "/api/v1/settings"),
+        ("192.0.2.3", "/api/v1/sandboxes/one/settings/secrets"),
+    ] {
+        let caller = app.anonymous().with("x-session-api-key", text(&key)).at(address);
+        for _ in 0..2 {
+            assert_eq!(caller.get(path).await.status, StatusCode::OK, "{path}");
+        }
+        assert_eq!(caller.get(path).await.status, StatusCode::TOO_MANY_REQUESTS, "{path}");
+    }
+    let service = app.anonymous().with("x-service-api-key", SERVICE).at("192.0.2.4");
+    for status in [404, 404, 429] {
+        let reply = service.send("DELETE", "/api/service/sandboxes/two").await;
+        assert_eq!(reply.status.as_u16(), status);
+    }
+}
+
+#[tokio::test]
+async fn the_sandboxes_of_one_user_are_counted_together_and_apart_from_the_user() {
+    let app = app("named", "rate_limits.sandbox_minute = 3\nrate_limits.user_minute = 1").await;
+    let (ada, bob) = (user(app.host.store(), "ada").await, user(app.host.store(), "bob").await);
+    let mut sandboxes = Vec::new();
+    for (scope, id) in [(&ada, "one"), (&ada, "two"), (&bob, "his")] {
+        let key = sandbox(&app, scope, id).await;
+        let path = format!("/api/v1/sandboxes/{id}/settings/secrets");
+        sandboxes.push((app.anonymous().with("x-session-api-key", text(&key)), path));
+    }
+    for (which, status) in [(0, 200), (1, 200), (0, 200), (1, 429), (0, 429), (2, 200)] {
+        let (caller, path) = &sandboxes[which];
+        assert_eq!(caller.get(path).await.status.as_u16(), status, "{path}");
+    }
+    let owner = by_key(&app, &ada, &[]).await;
+    assert_eq!(owner.get("/api/v1/users/me").await.status, StatusCode::OK);
+    app.clock.advance(60);
+    assert_eq!(sandboxes[0].0.get(&sandboxes[0].1).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_arrive_is_not_waited_for() {
+    let app = app("none", "server.body_timeout = '20ms'").await;
+    let caller = app.anonymous().with("content-type", "application/json");
+    let reply = caller.send_body("POST", "/api/v1/secrets", never()).await;
+    insta::assert_snapshot!(reply.shown(), @r#"
+    408 Request Timeout
+    {"type":"about:blank","title":"Request Timeout","status":408,"detail":"the body did not arrive in time","request_id":"…"}
+    "#);
+    assert_eq!(reply.header("connection"), "close");
+}
+
+#[tokio::test]
+async fn no_body_is_read_of_somebody_who_may_not_send_one() {
+    // Would it be waited for, the test would not end.
+    let app = app("named", "server.body_timeout = '1h'").await;
+    for (path, credential) in [
+        ("/api/service/sandboxes", "x-service-api-key"),
+        ("/api/service/users/ada/orgs/ada/api-keys", "x-service-api-key"),
+        ("/api/v1/secrets", "authorization"),
+    ] {
+        let caller = app.anonymous().with("content-type", "application/json");
+        let reply = caller.with(credential, "wrong").send_body("POST", path, never()).await;
+        assert_eq!(reply.status, StatusCode::UNAUTHORIZED, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_host_and_the_token_of_a_provider_are_what_they_can_be() {
+    let app = app("none", "").await;
+    let stored = async |token: &str, host: Value| {
+        let tokens = json!({"provider_tokens": {"gitlab": {"token": token, "host": host}}});
+        app.anonymous().send_json("POST", "/api/v1/secrets/git-providers", tokens).await.status
+    };
+    for host in [
+        json!(null),
+        json!(""),
+        json!("git.example"),
+        json!("git.example:8443"),
+        json!("192.0.2.1:80"),
+        json!("[2001:db8::1]:443"),
+    ] {
+        assert_eq!(stored("plaintext-canary", host.clone()).await, StatusCode::OK, "{host}");
+    }
+    for host in [
+        "a\0b",
+        "https://git.example",
+        "git.example/path",
+        "user@git.example",
+        "git.example:",
+        "git.example:0",
+        "git.example:99999",
+        "git.example:x",
+        "a b",
+        "[::1",
+        &"a".repeat(256),
+    ] {
+        assert_eq!(stored("x", json!(host)).await, StatusCode::UNPROCESSABLE_ENTITY, "{host}");
+    }
+    for token in ["a\0b", "a\nb", "\u{e9}", &"x".repeat((16 << 10) + 1)] {
+        assert_eq!(stored(token, json!(null)).await, StatusCode::UNPROCESSABLE_ENTITY);
+    }
+    // One that is bad leaves all of them as they were.
+    let tokens = json!({"provider_tokens": {
+        "github": {"token": "plaintext-canary new"}, "gitlab": {"token": "x", "host": "a b"},
+    }});
+    let reply = app.anonymous().send_json("POST", "/api/v1/secrets/git-providers", tokens).await;
+    assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let context = app.host.user_context_for(&Scope::local_owner().user).await.unwrap();
+    let renewal = vestibule::engine::Renewal::WhenDue;
+    assert!(context.token_provider().get("github", renewal).await.is_err());
+}
+
+#[tokio::test]
+async fn a_secret_cannot_have_a_name_by_which_it_could_not_be_reached() {
+    let app = app("none", "").await;
+    let caller = app.anonymous();
+    let secret = |name: &str| json!({"name": name, "value": "plaintext-canary"});
+    let reply = caller.send_json("POST", "/api/v1/secrets", secret("search")).await;
+    assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(reply.body.contains("is not `search`"), "{}", reply.body);
+    caller.send_json("POST", "/api/v1/secrets", secret("found")).await;
+    let reply = caller.send_json("PUT", "/api/v1/secrets/found", json!({"name": "search"})).await;
+    assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let reply = caller.send_json("POST", "/api/v1/secrets", secret("git-providers")).await;
+    assert_eq!(reply.status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
+async fn a_key_that_may_write_settings_cannot_have_secrets_sent_elsewhere() {
+    let app = app("named", "").await;
+    let ada = user(app.host.store(), "ada").await;
+    let narrow = by_key(&app, &ada, &["settings:read", "settings:write"]).await;
+    let full = by_key(&app, &ada, &[]).await;
+    let path = "/api/v1/settings";
+    let first = json!({"llm_base_url": "https://a.example", "llm_api_key": "plaintext-canary a"});
+    assert_eq!(narrow.send_json("PATCH", path, first).await.status, StatusCode::OK);
+    let elsewhere = json!({"llm_base_url": "https://evil.example"});
+    let masked = json!({"llm_base_url": "https://evil.example", "llm_api_key": "**********"});
+    for change in [&elsewhere, &masked] {
+        let reply = narrow.send_json("PATCH", path, change.clone()).await;
+        assert_eq!(reply.status, StatusCode::FORBIDDEN, "{change}");
+        assert!(reply.body.contains("llm_api_key"), "{}", reply.body);
+        assert!(reply.header("www-authenticate").contains("insufficient_scope"));
+    }
+    let other = json!({"llm_model": "other"});
+    assert_eq!(narrow.send_json("PATCH", path, other).await.status, StatusCode::OK);
+    let shown = narrow.get(path).await.json();
+    assert_eq!(shown["llm_base_url"], "https://a.example");
+    let own = json!({"llm_base_url": "https://b.example", "llm_api_key": "plaintext-canary b"});
+    assert_eq!(narrow.send_json("PATCH", path, own).await.status, StatusCode::OK);
+    // Their owner can read them anyway.
+    assert_eq!(full.send_json("PATCH", path, elsewhere).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_disabled_user_is_nobody_who_am_i_knows() {
+    let app = app("named", "").await;
+    let ada = user(app.host.store(), "ada").await;
+    let by_key = by_key(&app, &ada, &[]).await;
+    let by_header = app.anonymous().with("x-user", "ada");
+    for caller in [&by_key, &by_header] {
+        assert_eq!(caller.get("/auth/session").await.status, StatusCode::OK);
+    }
+    app.host.store().set_user_disabled(&ada.user, true).await.unwrap();
+    for caller in [&by_key, &by_header] {
+        assert_eq!(caller.get("/auth/session").await.status, StatusCode::UNAUTHORIZED);
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_the_local_owner_is_bad_where_there_are_users() {
+    let app = app("named", "").await;
+    let caller = by_key(&app, &Scope::local_owner(), &[]).await;
+    for path in ["/api/v1/users/me", "/auth/session"] {
+        let reply = caller.get(path).await;
+        assert_eq!(reply.status, StatusCode::UNAUTHORIZED, "{path}: {}", reply.body);
+    }
+    // And the other way round.
+    let app = self::app("none", "").await;
+    let ada = user(app.host.store(), "ada").await;
+    let reply = by_key(&app, &ada, &[]).await.get("/api/v1/users/me").await;
+    assert_eq!(reply.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn the_system_key_of_a_disabled_user_can_be_revoked() {
+    let app = app("named", "").await;
+    let ada = user(app.host.store(), "ada").await;
+    let service = app.anonymous().with("x-service-api-key", SERVICE);
+    let path = "/api/service/users/ada/orgs/ada/api-keys";
+    let named = json!({"name": "automation"});
+    let made = service.send_json("POST", path, named.clone()).await.json();
+    note_secret(&SecretString::from(made["key"].as_str().unwrap()));
+    app.host.store().set_user_disabled(&ada.user, true).await.unwrap();
+    assert_eq!(service.send_json("POST", path, named).await.status, StatusCode::FORBIDDEN);
+    let one = format!("{path}/automation");
+    assert_eq!(service.send("DELETE", &one).await.status, StatusCode::OK);
+    app.host.store().set_user_disabled(&ada.user, false).await.unwrap();
+    assert_eq!(service.send("DELETE", &one).await.status, StatusCode::NOT_FOUND);
+}
