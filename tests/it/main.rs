@@ -2,6 +2,7 @@
 
 mod api;
 mod capabilities;
+mod client;
 mod command_line;
 mod contract;
 mod hostile_calls;
