@@ -3,6 +3,7 @@
 mod abuse;
 mod api;
 mod capabilities;
+mod client;
 mod command_line;
 mod contract;
 mod hostile_calls;

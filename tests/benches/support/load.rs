@@ -3,6 +3,7 @@
 
 use std::{
     net::SocketAddr,
+    rc::Rc,
     time::{Duration, Instant},
 };
 
@@ -12,8 +13,10 @@ use tokio::{
     task::LocalSet,
 };
 
+use crate::stats::Samples;
+
 /// What a browser sends, with fourteen headers.
-const REQUEST: &str = "GET /auth/session HTTP/1.1\r\n\
+pub(crate) const BROWSER: &str = "GET /auth/session HTTP/1.1\r\n\
     host: localhost\r\n\
     connection: keep-alive\r\n\
     cache-control: max-age=0\r\n\
@@ -29,29 +32,53 @@ const REQUEST: &str = "GET /auth/session HTTP/1.1\r\n\
     accept-encoding: gzip, deflate, br, zstd\r\n\
     accept-language: en-GB,en;q=0.9\r\n\r\n";
 
-/// Loads a server for a while. Returns how many requests it answered a second.
-pub(crate) async fn load(server: SocketAddr, connections: usize, span: Duration) -> f64 {
-    let clients = LocalSet::new();
-    let start = Instant::now();
-    let running: Vec<_> =
-        (0..connections).map(|_| clients.spawn_local(client(server, start + span))).collect();
-    clients.await;
-    let mut answered = 0.0;
-    for client in running {
-        answered += f64::from(client.await.expect("a client never panics"));
-    }
-    answered / start.elapsed().as_secs_f64()
+/// What a server did under load.
+pub(crate) struct Loaded {
+    /// Requests that it answered a second.
+    pub(crate) rate: f64,
+    /// How long each of them took, in microseconds.
+    pub(crate) latency: Samples,
 }
 
-/// One connection. Returns how many requests were answered.
-async fn client(server: SocketAddr, end: Instant) -> u32 {
+/// Loads a server for a while with one request over and over.
+pub(crate) async fn load(
+    server: SocketAddr,
+    request: &str,
+    connections: usize,
+    span: Duration,
+) -> Loaded {
+    let clients = LocalSet::new();
+    let request: Rc<str> = request.into();
+    let start = Instant::now();
+    let running: Vec<_> = (0..connections)
+        .map(|_| clients.spawn_local(client(server, Rc::clone(&request), start + span)))
+        .collect();
+    clients.await;
+    let seconds = start.elapsed().as_secs_f64();
+    let mut latency = Samples::default();
+    let mut answered = 0.0;
+    for client in running {
+        for took in client.await.expect("a client never panics") {
+            latency.push(took);
+            answered += 1.0;
+        }
+    }
+    Loaded { rate: answered / seconds, latency }
+}
+
+/// One connection. Returns how long each answer took.
+async fn client(server: SocketAddr, request: Rc<str>, end: Instant) -> Vec<f64> {
     let mut stream = TcpStream::connect(server).await.expect("the server listens");
     stream.set_nodelay(true).expect("a socket has the option");
     let mut buffer = vec![0; 16 << 10];
-    let mut answered = 0;
+    let mut answered = Vec::new();
     let mut length = None;
-    while Instant::now() < end {
-        stream.write_all(REQUEST.as_bytes()).await.expect("the server reads");
+    loop {
+        let sent = Instant::now();
+        if sent >= end {
+            return answered;
+        }
+        stream.write_all(request.as_bytes()).await.expect("the server reads");
         let mut filled = 0;
         while filled < length.unwrap_or(usize::MAX) {
             let read = stream.read(&mut buffer[filled..]).await.expect("the server answers");
@@ -65,9 +92,8 @@ async fn client(server: SocketAddr, end: Instant) -> u32 {
             "{}",
             String::from_utf8_lossy(&buffer[..filled])
         );
-        answered += 1;
+        answered.push(sent.elapsed().as_secs_f64() * 1e6);
     }
-    answered
 }
 
 /// The length of a whole response, once its head is there.
