@@ -1,5 +1,6 @@
 //! `cargo xtask e2e`: with real servers and clients.
 
+mod browser;
 mod schemathesis;
 
 use std::{
@@ -35,6 +36,8 @@ enum Test {
     /// Schemathesis, which asks what `/openapi.json` allows and forbids, as callers with and
     /// without credentials, on both databases.
     Schemathesis,
+    /// A real Chromium that logs in with su-github over https, against a scripted GitHub.
+    SuGithub,
 }
 
 impl EndToEnd {
@@ -43,6 +46,7 @@ impl EndToEnd {
         match self.name {
             Test::OpenhandsClient => openhands_client(root),
             Test::Schemathesis => schemathesis::run(root),
+            Test::SuGithub => browser::su_github(root),
         }
     }
 }
@@ -60,7 +64,11 @@ fn openhands_client(root: &Root) -> anyhow::Result<()> {
 /// The server of these tests, with the strategies that it is to serve.
 fn server(root: &Root, strategies: &[&str]) -> anyhow::Result<PathBuf> {
     guests::build(root, &guests::Selection::of(strategies))?;
-    let server = "vestibule-e2e-server";
+    build(root, "vestibule-e2e-server")
+}
+
+/// A program of the tests.
+fn build(root: &Root, server: &str) -> anyhow::Result<PathBuf> {
     succeed(&mut cargo_with(root, &["build", "--package", "vestibule-tests", "--bin", server]))?;
     built("debug", server)
 }

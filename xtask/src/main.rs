@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod debian;
 mod e2e;
 mod guests;
 mod leaks;

@@ -34,7 +34,7 @@ impl Cluster {
         let programs = programs()?;
         let folder = env::temp_dir().join(format!("vestibule-postgres-{}", process::id()));
         fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        if is_root() {
+        if debian::is_root() {
             // PostgreSQL refuses to be root.
             succeed(Command::new("chown").arg("postgres").arg(&folder))?;
         }
@@ -109,20 +109,7 @@ fn programs() -> anyhow::Result<PathBuf> {
     if let Some(found) = installed() {
         return Ok(found);
     }
-    println!("installing PostgreSQL from Debian's packages");
-    let mut install = if is_root() { Command::new("apt-get") } else { Command::new("sudo") };
-    if !is_root() {
-        install.args(["--non-interactive", "apt-get"]);
-    }
-    let done = install
-        .args(["install", "--yes", "--no-install-recommends", "postgresql"])
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .stdout(Stdio::null())
-        .status();
-    ensure!(
-        done.is_ok_and(|status| status.success()),
-        "PostgreSQL cannot be installed; install the package `postgresql` by hand"
-    );
+    debian::install("PostgreSQL", "postgresql")?;
     installed().context("the package `postgresql` has no initdb below /usr/lib/postgresql")
 }
 
@@ -136,13 +123,9 @@ fn installed() -> Option<PathBuf> {
     folders.pop()
 }
 
-fn is_root() -> bool {
-    fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
-}
-
 /// A program as whoever may run a cluster.
 fn as_owner(program: &Path) -> Command {
-    if !is_root() {
+    if !debian::is_root() {
         return Command::new(program);
     }
     let mut command = Command::new("runuser");

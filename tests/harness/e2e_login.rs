@@ -1,0 +1,66 @@
+//! A server for end-to-end tests with a real browser: Vestibule on su-github at a
+//! public URL of the caller's, and a scripted GitHub beside it.
+//!
+//! It prints one line of JSON when it listens. Lines on its standard input say what
+//! happens at GitHub; it serves until that ends.
+
+use std::io::{BufRead as _, Write as _};
+
+use anyhow::Context as _;
+use serde_json::json;
+use tokio::net::TcpListener;
+use vestibule::{
+    clock::Clock,
+    config::{Config, Environment},
+    host::Host,
+    http::serve,
+};
+use vestibule_tests::{
+    component,
+    github::{Account, Answer, Endpoint, GitHub},
+};
+
+/// The one person.
+const OCTOCAT: u64 = 583_231;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let public_url = std::env::args().nth(1).context("name the public URL")?;
+    let github = GitHub::start(Account::new(OCTOCAT, "octocat")).await;
+    let text = format!(
+        "server.public_url = '{public_url}'\ndatabase.url = 'sqlite::memory:'\n\
+         auth.strategy = '{}'\nauth.limits.wall = '3s'\n{}",
+        component("su-github").display(),
+        github.toml(&OCTOCAT.to_string())
+    );
+    let config = Config::parse(None, &text, Environment::fixed(&[]))?;
+    let host = Host::start(config, Clock::System).await?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", json!({"port": listener.local_addr()?.port(), "github": github.url()}))?;
+    out.flush()?;
+    let stop = async {
+        let obey = move || {
+            for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+                obey(&github, &line);
+                println!("done");
+            }
+        };
+        let _ = tokio::task::spawn_blocking(obey).await;
+    };
+    drop(out);
+    serve(listener, host, stop).await?;
+    Ok(())
+}
+
+/// Does at GitHub what a line says.
+fn obey(github: &GitHub, line: &str) {
+    match line {
+        "the owner" => github.sit_down(Some(Account::new(OCTOCAT, "octocat"))),
+        "a stranger" => github.sit_down(Some(Account::new(1, "stranger"))),
+        "nobody agrees" => github.sit_down(None),
+        "silent" => github.answer(Endpoint::Token, Answer::Silence),
+        "well" => github.recover(Endpoint::Token),
+        other => panic!("{other:?} is nothing that happens at GitHub"),
+    }
+}

@@ -1,0 +1,47 @@
+//! Tests with a real browser.
+
+use std::{fs, path::PathBuf, process::Command};
+
+use anyhow::Context as _;
+
+use super::build;
+use crate::{debian, guests, process::succeed, root::Root};
+
+/// What drives Chromium.
+const PLAYWRIGHT: &str = "playwright-core@1.65.1";
+
+const CHROMIUM: &str = "/usr/bin/chromium";
+
+/// Logs in with su-github. The pictures of its pages stay below `target/e2e`.
+pub(super) fn su_github(root: &Root) -> anyhow::Result<()> {
+    guests::build(root, &guests::Selection::of(&["su-github"]))?;
+    let server = build(root, "vestibule-e2e-login")?;
+    let packages = with_playwright(root)?;
+    if !fs::exists(CHROMIUM)? {
+        debian::install("Chromium", "chromium")?;
+    }
+    let pictures = root.join("target/e2e/su-github");
+    let script = root.join("tests/e2e/su_github.mjs");
+    succeed(
+        Command::new("node")
+            .arg(script)
+            .arg(server)
+            .arg(packages)
+            .arg(pictures)
+            .env("CHROMIUM", CHROMIUM),
+    )
+}
+
+/// A folder below `target` with playwright-core, which brings no browser along.
+fn with_playwright(root: &Root) -> anyhow::Result<PathBuf> {
+    let folder = root.join("target/playwright");
+    let wanted = folder.join("installed");
+    if !fs::read_to_string(&wanted).is_ok_and(|installed| installed == PLAYWRIGHT) {
+        println!("installing {PLAYWRIGHT} (some 10 MB the first time)");
+        fs::create_dir_all(&folder)?;
+        let npm = ["install", "--no-audit", "--no-fund", "--loglevel", "error", "--prefix"];
+        succeed(Command::new("npm").args(npm).arg(&folder).arg(PLAYWRIGHT))?;
+        fs::write(&wanted, PLAYWRIGHT).context("the packages cannot be marked")?;
+    }
+    Ok(folder)
+}
