@@ -60,7 +60,10 @@ fn the_host_offers_exactly_what_the_world_imports() {
         imported_interfaces().iter().map(|interface| capability_file(interface)).collect();
     let files: BTreeSet<_> = std::fs::read_dir(workspace().join("host/src/capability"))
         .unwrap()
-        .map(|entry| format!("capability/{}", entry.unwrap().file_name().to_str().unwrap()))
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        // What a file is made of stands in a folder beside it.
+        .filter(|name| !expected.contains(&format!("capability/{name}.rs")))
+        .map(|name| format!("capability/{name}"))
         .collect();
     assert_eq!(files, expected);
 }

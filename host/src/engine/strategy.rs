@@ -17,6 +17,7 @@ use crate::{
     bindings,
     capability::{Context, Granted, Reach, Show},
     identity::{Identity, RequestId, UserId},
+    store,
 };
 
 /// A strategy on one shard.
@@ -60,6 +61,14 @@ impl Strategy {
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// Gives its calls a database. Those before had none, so that a component
+    /// that cannot serve is refused before a database is made.
+    pub(crate) fn keep_in(&mut self, store: &store::Store) {
+        for lane in &mut self.lanes {
+            Arc::make_mut(&mut lane.granted).store = Some(store.clone());
+        }
     }
 
     /// Establishes a user's identity with no request at hand.
