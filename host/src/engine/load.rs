@@ -130,8 +130,8 @@ impl Compiled {
 }
 
 impl Engine {
-    /// Takes a component through the whole pipeline, without a database: what
-    /// comes of it is given one with [`Strategy::keep_in`].
+    /// Takes a component through the whole pipeline, without a database: only a
+    /// `Host` gives it one.
     pub async fn load(
         &self,
         path: &Path,
