@@ -75,6 +75,7 @@ const fn granted(interface: &'static str, grant: &'static str) -> Capability {
 }
 
 /// What every call of one generation shares.
+#[derive(Clone)]
 pub(crate) struct Granted {
     /// The strategy's name, for its log lines.
     pub(crate) strategy: String,
@@ -87,7 +88,7 @@ pub(crate) struct Granted {
     pub(crate) clock: Clock,
     /// The key of fingerprints.
     pub(crate) fingerprints: secrets::FingerprintKey,
-    /// The database; `None` where a component is only looked at.
+    /// The database; `None` while a component is loaded or only looked at.
     pub(crate) store: Option<Store>,
     /// What `http-client` may reach; `None` is nothing.
     pub(crate) http: Option<Arc<http_client::Client>>,

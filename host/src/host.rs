@@ -94,8 +94,9 @@ impl Host {
     ) -> Result<Self, StartError> {
         let engine = engine(&config, hooks)?;
         let path = find(&engine, &config).await?;
+        let mut strategy = load(&engine, &config, clock.clone(), &path).await?;
         let store = Store::open(&config, clock.clone()).await?;
-        let strategy = load(&engine, &config, clock.clone(), &path, Some(&store)).await?;
+        strategy.keep_in(&store);
         let registry = Registry::new(strategy);
         Ok(Self {
             shared: Arc::new(Shared {
@@ -114,14 +115,16 @@ impl Host {
     /// Everything that `start` does short of opening the database; for `check`.
     pub async fn check(config: &Config) -> Result<Strategy, StartError> {
         let engine = engine(config, Hooks::default())?;
-        load(&engine, config, Clock::System, &find(&engine, config).await?, None).await
+        load(&engine, config, Clock::System, &find(&engine, config).await?).await
     }
 
     /// Loads another component in place of the one that serves. Should any step
     /// fail, the one that serves goes on.
     pub async fn replace(&self, path: &Path) -> Result<(), StartError> {
         let Shared { config, clock, engine, registry, store, .. } = &*self.shared;
-        registry.publish(load(engine, config, clock.clone(), path, Some(store)).await?);
+        let mut strategy = load(engine, config, clock.clone(), path).await?;
+        strategy.keep_in(store);
+        registry.publish(strategy);
         Ok(())
     }
 
@@ -192,10 +195,9 @@ async fn load(
     config: &Config,
     clock: Clock,
     path: &Path,
-    store: Option<&Store>,
 ) -> Result<Strategy, StartError> {
     let strategy = engine
-        .load(path, config, clock, store)
+        .load(path, config, clock)
         .await
         .map_err(|source| StartError::Load { path: path.to_owned(), source })?;
     refuse_open_door(config, &strategy)?;

@@ -2,6 +2,7 @@
 //! log-in.
 
 mod flow;
+mod plaintext;
 mod tokens;
 
 use http::StatusCode;

@@ -121,6 +121,9 @@ on_both_databases! {
             "()",
             r#"StoreError::NotGranted("offline")"#,
         ]);
+        // The next generation has them too.
+        app.host.replace(&component("puppet")).await.unwrap();
+        assert_eq!(play(&app.anonymous(), json!([{"do": "names"}])).await, [r#"["github"]"#]);
     }
 
     async fn a_call_reaches_its_own_user_and_the_local_owner(database: Database) {

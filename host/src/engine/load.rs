@@ -46,7 +46,6 @@ use crate::{
     config::{self, Config, Grants},
     hex,
     identity::RequestId,
-    store::Store,
 };
 
 /// The largest component file that is read.
@@ -132,14 +131,13 @@ impl Compiled {
 }
 
 impl Engine {
-    /// Takes a component through the whole pipeline. Without a database, what
-    /// it keeps there is answered as unavailable.
+    /// Takes a component through the whole pipeline, without a database: only a
+    /// `Host` gives it one.
     pub async fn load(
         &self,
         path: &Path,
         config: &Config,
         clock: Clock,
-        store: Option<&Store>,
     ) -> Result<Strategy, LoadError> {
         let limits = self.limits(&config.auth.limits);
         let pin = config.auth.sha256.clone();
@@ -181,7 +179,7 @@ impl Engine {
                     secrets: settings.secrets.clone(),
                     clock: clock.clone(),
                     fingerprints: self.fingerprints.clone(),
-                    store: store.cloned(),
+                    store: None,
                     http: http.clone(),
                     tokens: config.auth.grants.token_store.clone(),
                     hooks: self.hooks.clone(),

@@ -21,6 +21,7 @@ use crate::{
     bindings,
     capability::{Context, Granted, Reach, Show},
     identity::{Identity, RequestId, UserId},
+    store,
 };
 
 /// A strategy on one shard.
@@ -73,6 +74,14 @@ impl Strategy {
     /// How long a call may take.
     pub(crate) fn wall(&self) -> Duration {
         self.limits.wall
+    }
+
+    /// Gives its calls a database. Those before had none, so that a component
+    /// that cannot serve is refused before a database is made.
+    pub(crate) fn keep_in(&mut self, store: &store::Store) {
+        for lane in &mut self.lanes {
+            Arc::make_mut(&mut lane.granted).store = Some(store.clone());
+        }
     }
 
     /// Establishes a user's identity with no request at hand.

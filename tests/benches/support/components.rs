@@ -42,5 +42,5 @@ pub(crate) fn config(component: &Path) -> Config {
 /// Loads a component.
 pub(crate) async fn load(engine: &Engine, name: &str) -> Strategy {
     let path = path(name);
-    engine.load(&path, &config(&path), Clock::System, None).await.expect("the component loads")
+    engine.load(&path, &config(&path), Clock::System).await.expect("the component loads")
 }

@@ -126,7 +126,7 @@ async fn component() -> Strategy {
     let text = format!("auth.strategy = '{}'", path.display());
     let config = Config::parse(None, &text, Environment::fixed(&[])).unwrap();
     let engine = Engine::new(EngineOptions::default()).unwrap();
-    engine.load(&path, &config, Clock::System, None).await.unwrap()
+    engine.load(&path, &config, Clock::System).await.unwrap()
 }
 
 async fn in_component(strategy: &Strategy, cookies: &str) -> Outcome {
