@@ -58,7 +58,9 @@ const visit = async (what, act, options = {}) => {
   const requests = [];
   page.on("request", (request) => requests.push(new URL(request.url()).origin));
   const complaints = [];
-  page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+  page.on("console", (message) => {
+    if (message.text().includes("Content Security Policy")) complaints.push(message.text());
+  });
   try {
     await act({ context, page, requests, complaints });
     passed += 1;
@@ -72,8 +74,12 @@ const visit = async (what, act, options = {}) => {
 };
 const show = (page, name) => page.screenshot({ path: `${folder}/${name}.png` });
 const heading = (page) => page.locator("h1").innerText();
+// In a tab of its own: the pages' policy lets no script ask.
 const who = async (page) => {
-  const answer = await page.evaluate(async () => (await fetch("/auth/session")).json());
+  const tab = await page.context().newPage();
+  await tab.goto(`${origin}/auth/session`);
+  const answer = JSON.parse(await tab.locator("body").innerText());
+  await tab.close();
   return answer.user_id;
 };
 const signIn = async (page, to = "/healthz") => {
@@ -176,17 +182,19 @@ try {
 
     // Clicked twice while the first answer is on its way.
     await context.clearCookies();
-    await page.route(`${origin}/auth/callback*`, (route) => route.abort(), { times: 1 });
-    await page.goto(`${origin}/auth/login/start`).catch(() => {});
-    const callback = callbacks.at(-1);
-    await page.goto(`${origin}/auth/login`);
-    const first = page.goto(callback).catch(() => "overtaken");
-    const second = page.goto(callback);
-    await Promise.all([first, second]);
+    const onward = async (url) => {
+      const answer = await context.request.get(url, { maxRedirects: 0 });
+      return answer.headers().location;
+    };
+    const callback = await onward(await onward(`${origin}/auth/login/start`));
+    await page.goto(`${origin}/healthz`);
+    await page.setContent(`<a href="${callback.replaceAll("&", "&amp;")}">back</a>`);
+    await page.getByRole("link").dblclick({ noWaitAfter: true });
+    await page.waitForURL((url) => url.pathname !== "/healthz");
     await page.waitForLoadState();
     const seen = await heading(page).catch(() => "");
     const ends = ["This sign-in is not in progress", "You are signed in"];
-    assert.ok(ends.includes(seen) || page.url() === `${origin}/`, seen);
+    assert.ok(ends.includes(seen), seen);
     await page.goto(`${origin}/auth/login`);
     if ((await heading(page)) === "Sign in") await signIn(page);
     assert.equal(await who(page), "583231");
@@ -205,7 +213,7 @@ try {
 
   await visit("a page of another site can neither write nor log out", async ({ page, context }) => {
     await signIn(page);
-    await page.goto(`${started.github}/nowhere`);
+    await page.goto("about:blank");
     await page.setContent(`<form method="post" action="${origin}/auth/logout"><button>x</button></form>`);
     await page.getByRole("button").click();
     await page.waitForLoadState();

@@ -92,7 +92,7 @@ async fn the_document_says_what_each_route_wants_to_be_shown() {
     assert_eq!(wanted("/healthz", "get"), "[]");
     let schemes = &document["components"]["securitySchemes"];
     let named = |name: &str| (schemes[name]["in"].clone(), schemes[name]["name"].clone());
-    assert_eq!(named("session_cookie"), ("cookie".into(), "__Host-session".into()));
+    assert_eq!(named("session_cookie"), ("cookie".into(), "__Host-vestibule-session".into()));
     assert_eq!(named("session_key"), ("header".into(), "X-Session-API-Key".into()));
     assert_eq!(named("service_key"), ("header".into(), "X-Service-API-Key".into()));
     assert_eq!(schemes["api_key"]["scheme"], "bearer");

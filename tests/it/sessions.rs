@@ -71,6 +71,12 @@ async fn a_write_with_a_cookie_needs_the_origin_of_a_known_page() {
         let reply = browser.caller().with("origin", origin).send("POST", "/auth/logout").await;
         assert_eq!(reply.status, 403, "{origin}");
     }
+    // Without the cookie as well: the answer could delete it.
+    for path in ["/auth/logout", "/api/logout"] {
+        let reply = app.anonymous().with("origin", "https://evil.example").send("POST", path).await;
+        assert_eq!(reply.status, 403, "{path}");
+        assert_eq!(reply.header("set-cookie"), "", "{path}");
+    }
     let silent = browser.caller().send_json("POST", "/api/v1/secrets", body()).await;
     assert_eq!(silent.status, 403, "{}", silent.body);
     assert_eq!(browser.caller().get("/api/v1/users/me").await.status, 200, "nobody was logged out");

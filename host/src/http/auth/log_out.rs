@@ -97,10 +97,13 @@ pub(in crate::http) async fn authenticate(
 /// says of it; where it has a page to visit, its address.
 async fn end(host: &Host, parts: &Parts, origin: &Url) -> Result<Option<Url>, Problem> {
     let cookies = Cookies::of(&host.config().server);
-    let Some(key) = cookies.session(&parts.headers)?.and_then(SessionKey::parse) else {
-        return Ok(None);
-    };
-    refuse_foreign_origin(host, &parts.headers)?;
+    let key = cookies.session(&parts.headers)?.and_then(SessionKey::parse);
+    // A page of another site comes without the cookie, and its answer could
+    // delete it all the same.
+    if key.is_some() || parts.headers.contains_key(header::ORIGIN) {
+        refuse_foreign_origin(host, &parts.headers)?;
+    }
+    let Some(key) = key else { return Ok(None) };
     let session = host.store().session(&key).await?;
     // First what was asked for: nothing that follows can undo it.
     host.store().end_session(&key).await?;
