@@ -274,6 +274,11 @@ impl TokenProvider {
         if let Some(token) = offered {
             return Ok(token);
         }
+        self.brought(provider).await
+    }
+
+    /// The token that the user stored for a provider.
+    async fn brought(&self, provider: &str) -> Result<ProviderToken, TokenError> {
         let stored = self.host.store().tokens(&self.scope.user).load(&own(provider)).await?;
         let missing = || TokenError::Missing(provider.to_owned());
         let stored = stored.ok_or_else(missing)?;
@@ -290,16 +295,53 @@ impl TokenProvider {
     }
 
     /// Every provider for which the user has a token now. One provider's failure
-    /// is that provider's only.
+    /// is that provider's only. A strategy may ask the providers whether the tokens
+    /// still work, which [`get`](Self::get) does not.
     pub async fn get_all(&self) -> Vec<Result<ProviderToken, TokenError>> {
-        let mut found = Vec::new();
-        for provider in PROVIDERS {
-            match self.get(provider, Renewal::WhenDue).await {
+        let strategy = self.host.registry().current();
+        let user = self.identity.user_id.as_ref();
+        let offered = match strategy.provider_tokens(user, self.request).await {
+            Ok(offered) => offered,
+            Err(error) => return vec![Err(error.into())],
+        };
+        let of_strategy = |name: &&str| offered.iter().any(|(provider, _)| provider == name);
+        let rest: Vec<&str> = PROVIDERS.into_iter().filter(|name| !of_strategy(name)).collect();
+        let mut found: Vec<_> =
+            offered.into_iter().map(|(_, token)| token.map_err(TokenError::from)).collect();
+        for provider in rest {
+            match self.brought(provider).await {
                 Err(TokenError::Missing(_)) => {}
                 result => found.push(result),
             }
         }
         found
+    }
+
+    /// Disconnects every provider: what the user stored goes, and what the strategy
+    /// stored is revoked at its provider and goes as well, whatever the provider
+    /// says.
+    pub(crate) async fn disconnect(&self) -> Result<(), StoreError> {
+        let strategy = self.host.registry().current();
+        let tokens = self.host.store().tokens(&self.scope.user);
+        for provider in PROVIDERS {
+            tokens.remove(&own(provider)).await?;
+        }
+        let names = tokens.names().await?;
+        for name in names.iter().filter(|name| strategy.description().providers.contains(name)) {
+            let user = self.identity.user_id.as_ref();
+            let revoked = strategy.revoke_provider_token(user, name, self.request).await;
+            let reason = match revoked {
+                Ok(Ok(())) => None,
+                Ok(Err(refusal)) => Some(refusal.to_string()),
+                Err(error) => Some(error.to_string()),
+            };
+            if let Some(reason) = reason {
+                let id = self.request;
+                tracing::warn!(request.id = %id, name, reason, "a token may live on at its provider");
+            }
+            tokens.remove(name).await?;
+        }
+        Ok(())
     }
 }
 

@@ -111,13 +111,17 @@ impl Given<'_> {
             ));
         }
         let own = format!("VESTIBULE_AUTH_SETTINGS_{}", setting.name.to_ascii_uppercase());
-        std::iter::once(&own)
-            .chain(&setting.environment)
-            .find_map(|name| {
-                let text = self.source.environment.get(name)?;
-                Some(Found::Variable { name: name.clone(), text })
-            })
-            .or_else(|| found.pop())
+        let variable = std::iter::once(&own).chain(&setting.environment).find_map(|name| {
+            let text = self.source.environment.get(name)?;
+            Some(Found::Variable { name: name.clone(), text })
+        });
+        if let (Some(Found::Variable { name, .. }), false) = (&variable, found.is_empty()) {
+            tracing::info!(
+                setting = setting.name,
+                "the environment variable {name} has the last word over the file"
+            );
+        }
+        variable.or_else(|| found.pop())
     }
 
     fn secret(&mut self, setting: &Setting, found: Found) -> Option<SecretString> {

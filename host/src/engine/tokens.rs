@@ -1,5 +1,7 @@
 //! Asking a strategy for the token of a Git provider.
 
+use wasmtime::component::ResourceTable;
+
 use super::{
     call::CallError,
     output,
@@ -7,8 +9,8 @@ use super::{
 };
 use crate::{
     bindings::exports::vestibule::auth::token_provider as wit,
-    capability::Reach,
-    identity::{ProviderToken, RequestId, TokenRefusal, UserId},
+    capability::{Reach, secrets::handles},
+    identity::{PROVIDERS, ProviderToken, RequestId, TokenRefusal, UserId},
 };
 
 /// When to renew a token.
@@ -43,31 +45,97 @@ impl Strategy {
                 tokens.call_get_token(store, user, provider, renewal).await
             })
             .await;
-        let answer = answer.and_then(|answer| match answer {
+        let table = &mut store.data_mut().context.table;
+        let token = answer.and_then(|answer| match answer {
             Ok(None) => Ok(Ok(None)),
-            Ok(Some(token)) if token.provider != provider => {
-                Err(CallError::MalformedOutput("it answers with another provider's token"))
-            }
-            Ok(Some(token)) => {
-                let table = &mut store.data_mut().context.table;
-                let secret = table.delete(token.token).map_err(|_| {
-                    CallError::MalformedOutput("it answers with a handle that it does not hold")
-                })?;
-                Ok(Ok(Some(ProviderToken {
-                    provider: token.provider,
-                    token: secret.into_text(),
-                    host: token.host,
-                    account_id: token.account_id,
-                    expires_at: token.expires_at,
-                })))
-            }
-            Err(error) => Ok(Err(match error {
-                wit::TokenError::Reconnect(why) => TokenRefusal::Reconnect(output::cut(why)),
-                wit::TokenError::Unavailable(why) => TokenRefusal::Unavailable(output::cut(why)),
-                wit::TokenError::Internal(why) => TokenRefusal::Internal(output::cut(why)),
-            })),
+            Ok(Some(token)) => taken(table, token, provider).map(|token| Ok(Some(token))),
+            Err(error) => Ok(Err(refusal(error))),
         });
         leave(store, permit);
-        answer
+        token
+    }
+
+    /// A user's tokens for every provider that they connected, or why there is none.
+    /// One provider's failure is that provider's only.
+    pub async fn provider_tokens(
+        &self,
+        user: Option<&UserId>,
+        request: RequestId,
+    ) -> Result<Vec<(String, Result<ProviderToken, TokenRefusal>)>, CallError> {
+        let (lane, permit) = self.enter()?;
+        let mut store = self.store(lane, request, Reach::of(user));
+        let user = user.map(UserId::as_str);
+        let answer = self
+            .within_wall(&mut store, async |store| {
+                let instance = lane.pre.instantiate_async(&mut *store).await?;
+                instance.vestibule_auth_token_provider().call_list_tokens(store, user).await
+            })
+            .await;
+        let table = &mut store.data_mut().context.table;
+        let tokens = answer.and_then(|results| {
+            let known = results.iter().all(|result| PROVIDERS.contains(&result.provider.as_str()));
+            if !known || results.len() > PROVIDERS.len() {
+                return Err(CallError::MalformedOutput(
+                    "it lists a provider that there is none of, or one twice",
+                ));
+            }
+            let take = |result: wit::ProviderResult| {
+                let token = match result.token {
+                    Ok(token) => Ok(taken(table, token, &result.provider)?),
+                    Err(error) => Err(refusal(error)),
+                };
+                Ok((result.provider, token))
+            };
+            results.into_iter().map(take).collect()
+        });
+        leave(store, permit);
+        tokens
+    }
+
+    /// Has a user's token revoked at its provider, because the user disconnects it.
+    pub async fn revoke_provider_token(
+        &self,
+        user: Option<&UserId>,
+        name: &str,
+        request: RequestId,
+    ) -> Result<Result<(), TokenRefusal>, CallError> {
+        let (lane, permit) = self.enter()?;
+        let mut store = self.store(lane, request, Reach::of(user));
+        let user = user.map(UserId::as_str);
+        let answer = self
+            .within_wall(&mut store, async |store| {
+                let instance = lane.pre.instantiate_async(&mut *store).await?;
+                instance.vestibule_auth_token_provider().call_revoke_token(store, user, name).await
+            })
+            .await;
+        leave(store, permit);
+        Ok(answer?.map_err(refusal))
+    }
+}
+
+/// A token that a component hands over for a provider.
+fn taken(
+    table: &mut ResourceTable,
+    token: wit::ProviderToken,
+    provider: &str,
+) -> Result<ProviderToken, CallError> {
+    if token.provider != provider {
+        return Err(CallError::MalformedOutput("it answers with another provider's token"));
+    }
+    let secret = handles::take_secret(table, token.token).map_err(CallError::MalformedOutput)?;
+    Ok(ProviderToken {
+        provider: token.provider,
+        token: secret.into_text(),
+        host: token.host,
+        account_id: token.account_id,
+        expires_at: token.expires_at,
+    })
+}
+
+fn refusal(error: wit::TokenError) -> TokenRefusal {
+    match error {
+        wit::TokenError::Reconnect(why) => TokenRefusal::Reconnect(output::cut(why)),
+        wit::TokenError::Unavailable(why) => TokenRefusal::Unavailable(output::cut(why)),
+        wit::TokenError::Internal(why) => TokenRefusal::Internal(output::cut(why)),
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::{Json, extract::State};
+use axum::Json;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -17,13 +17,7 @@ use super::{
     scopes,
     shown::shown,
 };
-use crate::{
-    context::{UserContext, own},
-    host::Host,
-    identity::PROVIDERS,
-    secret,
-    store::Secret,
-};
+use crate::{context::UserContext, identity::PROVIDERS, secret, store::Secret};
 
 /// The longest token, and the longest host with its port, in bytes.
 const MAX_TOKEN_BYTES: usize = 16 << 10;
@@ -248,15 +242,9 @@ pub(super) async fn store_tokens(
     delete, path = "/api/v1/secrets/git-providers", operation_id = "delete_provider_tokens",
     responses((status = 200, description = "They are gone", body = Done)),
 )]
-pub(super) async fn remove_tokens(
-    State(host): State<Host>,
-    user: UserContext,
-) -> Result<Json<Done>, Problem> {
+pub(super) async fn remove_tokens(user: UserContext) -> Result<Json<Done>, Problem> {
     scopes::require(&user, scopes::SECRETS_WRITE)?;
-    let tokens = host.store().tokens(user.user_id());
-    for provider in PROVIDERS {
-        tokens.remove(&own(provider)).await?;
-    }
+    user.token_provider().disconnect().await?;
     Ok(Done::json())
 }
 

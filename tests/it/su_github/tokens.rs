@@ -7,13 +7,14 @@ use vestibule::{
     context::TokenError,
     engine::Renewal,
     identity::{Identity, ProviderToken, TokenRefusal},
-    store::TokenPair,
+    store::{NewApiKey, TokenPair},
 };
 use vestibule_tests::{
     NOW, TestApp,
     database::user_id,
     github::{Account, Answer, Endpoint, GitHub},
-    run::{at_once, text},
+    logs::Logs,
+    run::{at_once, note_secret, text},
 };
 
 const OWNER: &str = "583231";
@@ -172,4 +173,68 @@ async fn a_token_without_end_that_github_refuses_is_over() {
     let refused = token(&app, Renewal::Now).await;
     assert!(matches!(refused, Err(TokenError::Refused(TokenRefusal::Reconnect(_)))));
     assert_eq!(github.calls(Endpoint::Token), 0);
+}
+
+#[tokio::test]
+async fn access_that_was_taken_away_shows_when_tokens_are_listed_and_not_on_a_request() {
+    let (github, app) = set_up().await;
+    connect(&github, &app).await;
+    let user = app.host.user_context_for(&user_id(OWNER)).await.unwrap();
+    let listed = user.token_provider().get_all().await;
+    assert!(matches!(&listed[..], [Ok(token)] if token.provider == "github"), "{listed:?}");
+    assert_eq!(github.calls(Endpoint::User), 1);
+
+    github.take_access_away();
+    let scope = user.scope();
+    let new = NewApiKey { name: "k".to_owned(), ..NewApiKey::default() };
+    let key = app.host.store().api_keys(scope).create(&new).await.unwrap().text;
+    note_secret(&key);
+    assert_eq!(app.anonymous().with_key(&key).get("/api/v1/users/me").await.status, 200);
+    assert_eq!(github.calls(Endpoint::User), 1, "no request asks");
+
+    let listed = user.token_provider().get_all().await;
+    let reconnect = |listed: &[Result<ProviderToken, TokenError>]| {
+        matches!(listed, [Err(TokenError::Refused(TokenRefusal::Reconnect(_)))])
+    };
+    assert!(reconnect(&listed), "{listed:?}");
+    // It is remembered, and GitHub is not asked again.
+    let calls = github.calls(Endpoint::User);
+    assert!(reconnect(&user.token_provider().get_all().await));
+    assert_eq!(github.calls(Endpoint::User), calls);
+}
+
+#[tokio::test]
+async fn disconnecting_revokes_the_token_and_forgets_it_whatever_github_says() {
+    for up in [true, false] {
+        let (github, app) = set_up().await;
+        connect(&github, &app).await;
+        let user = app.host.user_context_for(&user_id(OWNER)).await.unwrap();
+        let new = NewApiKey { name: "k".to_owned(), ..NewApiKey::default() };
+        let key = app.host.store().api_keys(user.scope()).create(&new).await.unwrap().text;
+        note_secret(&key);
+        if !up {
+            github.answer(Endpoint::Revoke, Answer::Json(503, json!({})));
+        }
+        let caller = app.anonymous().with_key(&key);
+        let reply = caller.send("DELETE", "/api/v1/secrets/git-providers").await;
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        assert_eq!(github.calls(Endpoint::Revoke), 1);
+        assert!(user.token_provider().get_all().await.is_empty());
+        let stored = app.host.store().tokens(&user_id(OWNER)).load("github").await.unwrap();
+        assert!(stored.is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_variable_that_beats_the_file_is_named_in_the_log_without_its_value() {
+    let github = GitHub::start(Account::new(583_231, "octocat")).await;
+    let logs = Logs::collect();
+    let environment = [("SU_GITHUB_ALLOWED", OWNER), ("GITHUB_OAUTH_CLIENT_SECRET", "hush-hush")];
+    TestApp::try_start("su-github", &github.toml("1"), &environment).await.unwrap();
+    let log = logs.text();
+    for name in ["SU_GITHUB_ALLOWED", "GITHUB_OAUTH_CLIENT_SECRET"] {
+        let line = format!("the environment variable {name} has the last word over the file");
+        assert!(log.contains(&line), "{log}");
+    }
+    assert!(!log.contains("hush-hush"));
 }
