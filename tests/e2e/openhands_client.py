@@ -73,8 +73,10 @@ def check(workspace, client):
     assert servers["sse_0"].url == "https://mcp.example/sse"
 
 
-def main(server):
-    process = subprocess.Popen([server], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+def main(server, strategy):
+    process = subprocess.Popen(
+        [server, strategy], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     try:
         ready = json.loads(process.stdout.readline())
         url, key = ready["url"], ready["key"]
@@ -121,8 +123,10 @@ def main(server):
         print("in the mode within a sandbox: passed")
     finally:
         process.stdin.close()
-        process.wait(timeout=30)
+        status = process.wait(timeout=30)
+    # The server looks whether an identity provider was asked anything.
+    assert status == 0, status
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

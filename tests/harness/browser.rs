@@ -54,6 +54,12 @@ impl Browser {
         caller.with("cookie", &pairs.join("; "))
     }
 
+    /// What a page of this host sends.
+    #[must_use]
+    pub fn page(&self) -> Caller {
+        self.caller().with("origin", &self.origin)
+    }
+
     /// Opens a page.
     pub async fn open(&mut self, path: &str) -> Reply {
         let reply = self.caller().get(path).await;
@@ -63,7 +69,7 @@ impl Browser {
 
     /// Sends a form of a page of this host.
     pub async fn submit(&mut self, path: &str) -> Reply {
-        let reply = self.caller().with("origin", &self.origin).send("POST", path).await;
+        let reply = self.page().send("POST", path).await;
         self.keep(&reply);
         reply
     }
@@ -95,4 +101,17 @@ impl Browser {
 pub fn parameters(address: &str) -> BTreeMap<String, String> {
     let url = url::Url::parse(address).expect("a URL");
     url.query_pairs().into_owned().collect()
+}
+
+/// Path and query of an address.
+#[must_use]
+pub fn path_of(address: &str) -> String {
+    let url = url::Url::parse(address).expect("a URL");
+    url[url::Position::BeforePath..].to_owned()
+}
+
+/// Where the test strategy's identity provider sends a browser back to, with `rest`.
+#[must_use]
+pub fn back(trip: &BTreeMap<String, String>, rest: &str) -> String {
+    format!("/auth/callback?state={}&code=the-code{rest}", trip["state"])
 }

@@ -3,7 +3,8 @@
 //!
 //! Its arguments are a strategy and the URL of a database. It prints one line of JSON
 //! with an address and the keys of everybody who may call when it listens, and serves
-//! until its standard input ends.
+//! until its standard input ends. Nobody logs in: an identity provider that was asked
+//! something all the same is a failure.
 
 use std::{
     collections::HashMap,
@@ -11,6 +12,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use anyhow::Context as _;
 use axum::{Router, routing::get};
 use secrecy::SecretString;
 use serde_json::json;
@@ -23,13 +25,9 @@ use vestibule::{
     sandbox::{
         ExposedUrl, RuntimeFuture, RuntimeStatus, SandboxRuntime, SandboxStart, SandboxView,
     },
-    store::{NewApiKey, Scope},
+    store::NewApiKey,
 };
-use vestibule_tests::{
-    component,
-    database::{SECRET, user},
-    run::text,
-};
+use vestibule_tests::{component, database::SECRET, run::text, strategies::Strategy};
 
 /// How often a sandbox is asked for before it is ready.
 const STARTING: u32 = 2;
@@ -110,7 +108,7 @@ async fn main() -> anyhow::Result<()> {
     tokio::spawn(async move { axum::serve(agent, health).await });
 
     let mut arguments = std::env::args().skip(1);
-    let strategy = arguments.next().unwrap_or_else(|| "none".to_owned());
+    let strategy = Strategy::called(&arguments.next().context("name a strategy")?).await;
     let database = arguments.next().unwrap_or_else(|| "sqlite::memory:".to_owned());
     // Clients of one address ask as fast as they can.
     let text_of = format!(
@@ -118,18 +116,16 @@ async fn main() -> anyhow::Result<()> {
          encryption.secret = '{SECRET}'\nserver.service_key = '{SERVICE_KEY}'\n\
          server.drain = '0s'\nrate_limits.sandbox_minute = 0\n\
          rate_limits.user_second = 0\nrate_limits.user_minute = 0\n\
-         rate_limits.refused_minute = 0\n",
-        component(&strategy).display()
+         rate_limits.refused_minute = 0\n{}",
+        component(strategy.component()).display(),
+        strategy.toml(),
     );
     let config = Config::parse(None, &text_of, Environment::fixed(&[]))?;
     let host = Host::start(config, Clock::System).await?;
     let running = Mutex::default();
     host.run_sandboxes(Arc::new(Sandboxes { agent_server, running }));
     let new = NewApiKey { name: "client".to_owned(), ..NewApiKey::default() };
-    let scope = match strategy.as_str() {
-        "none" => Scope::local_owner(),
-        _ => user(host.store(), "ada").await,
-    };
+    let scope = strategy.owner(host.store()).await;
     let key = host.store().api_keys(&scope).create(&new).await?.text;
     let session_key = host.store().sandboxes(&scope).register("first").await?;
 
@@ -149,5 +145,6 @@ async fn main() -> anyhow::Result<()> {
         let _ = ended.await;
     };
     serve(listener, host, stop).await?;
+    strategy.assert_nobody_was_asked();
     Ok(())
 }

@@ -224,6 +224,13 @@ impl GitHub {
         self.desk().calls.get(&endpoint).copied().unwrap_or_default()
     }
 
+    /// How often it was called other than by browsers, since it was last asked.
+    #[must_use]
+    pub fn forget_calls(&self) -> usize {
+        let calls = std::mem::take(&mut self.desk().calls);
+        calls.iter().filter(|(endpoint, _)| **endpoint != Endpoint::Authorize).map(|(_, n)| n).sum()
+    }
+
     /// Visits the page as a browser does, and says where that sends it.
     #[must_use]
     pub fn visit(&self, location: &str) -> String {

@@ -4,11 +4,13 @@ pub mod browser;
 pub mod craft;
 pub mod database;
 pub mod github;
+pub mod keys;
 pub mod logs;
 pub mod memory;
 pub mod peer;
 pub mod puppet;
 pub mod run;
+pub mod strategies;
 
 use std::{
     net::{IpAddr, SocketAddr},

@@ -27,8 +27,24 @@ use vestibule_client::{Error, LookupSecret, McpServer, Overrides, Patience, Work
 use vestibule_tests::{
     TestApp,
     database::user,
-    run::{canary, note_secret, text},
+    keys, on_strategies,
+    run::{canary, text},
+    strategies::Strategy,
 };
+
+on_strategies! {
+    [none, named, su_github, visited]:
+        the_model_of_the_owner_is_inherited_and_overridden,
+        mcp_servers_come_with_their_keys,
+        references_hold_no_key_and_resolve_byte_for_byte_within_the_sandbox,
+        a_sandbox_elsewhere_is_attached_to_while_it_runs;
+    // About the client alone.
+    [named]:
+        a_sandbox_knows_itself_by_its_environment,
+        what_may_pass_is_tried_again_and_a_refusal_is_not,
+        an_error_says_what_helps_and_repeats_no_key,
+        a_name_is_one_step_of_a_path;
+}
 
 /// What the server says before it is asked in earnest, and what it was asked.
 #[derive(Clone, Default)]
@@ -57,7 +73,7 @@ async fn play(State(script): State<Script>, request: Request, next: Next) -> Res
     }
 }
 
-/// Ada, her key, and a sandbox of hers, at a Vestibule on loopback.
+/// An owner, their key, and a sandbox of theirs, at a Vestibule on loopback.
 struct Ada {
     app: TestApp,
     scope: Scope,
@@ -68,14 +84,11 @@ struct Ada {
 }
 
 impl Ada {
-    async fn start() -> Self {
-        let app = TestApp::start("named", "").await;
-        let scope = user(app.host.store(), "ada").await;
+    async fn start(strategy: &Strategy) -> Self {
+        let (app, scope) = strategy.start("").await;
         let new = NewApiKey { name: "client".to_owned(), ..NewApiKey::default() };
-        let key = app.host.store().api_keys(&scope).create(&new).await.unwrap().text;
-        let session_key = app.host.store().sandboxes(&scope).register("one").await.unwrap();
-        note_secret(&key);
-        note_secret(&session_key);
+        let key = keys::key(&app, &scope, &new).await;
+        let session_key = keys::sandbox(&app, &scope, "one").await;
         let script = Script::default();
         let scripted = from_fn_with_state(script.clone(), play);
         let url = serve(router(app.host.clone()).layer(scripted)).await;
@@ -173,9 +186,8 @@ fn shown(error: &Error) -> String {
     text
 }
 
-#[tokio::test]
-async fn the_model_of_the_owner_is_inherited_and_overridden() {
-    let ada = Ada::start().await;
+async fn the_model_of_the_owner_is_inherited_and_overridden(strategy: &Strategy) {
+    let ada = Ada::start(strategy).await;
     let workspace = ada.workspace();
     let llm = workspace.get_llm(Overrides::default()).await.unwrap();
     assert_eq!(llm.model, "openai/gpt-4o");
@@ -204,7 +216,7 @@ async fn the_model_of_the_owner_is_inherited_and_overridden() {
     );
     let profile = Some("slow".to_owned());
     let error = workspace.get_llm(Overrides { profile, ..overrides.clone() }).await.unwrap_err();
-    insta::assert_snapshot!(error, @r#"the account has no LLM profile "slow"; it has fast"#);
+    assert_eq!(error.to_string(), r#"the account has no LLM profile "slow"; it has fast"#);
 
     let debug = format!("{workspace:?} {llm:?} {fast:?} {overrides:?}");
     assert!(!debug.contains("canary"), "{debug}");
@@ -212,7 +224,10 @@ async fn the_model_of_the_owner_is_inherited_and_overridden() {
     // A key with a mask in its place is none, and an account can be empty.
     ada.app.host.store().store_settings(&ada.scope, &Settings::default(), None).await.unwrap();
     let error = workspace.get_llm(Overrides::default()).await.unwrap_err();
-    insta::assert_snapshot!(error, @"the account names no LLM model; set one in its settings, or override `model`");
+    assert_eq!(
+        error.to_string(),
+        "the account names no LLM model; set one in its settings, or override `model`"
+    );
     let masked =
         axum::Json(json!({"llm_model": "m", "llm_api_key": "**********", "llm_base_url": ""}));
     ada.script.will_answer([masked.into_response()]);
@@ -220,9 +235,8 @@ async fn the_model_of_the_owner_is_inherited_and_overridden() {
     assert!(llm.api_key.is_none() && llm.base_url.is_none());
 }
 
-#[tokio::test]
-async fn mcp_servers_come_with_their_keys() {
-    let ada = Ada::start().await;
+async fn mcp_servers_come_with_their_keys(strategy: &Strategy) {
+    let ada = Ada::start(strategy).await;
     let servers = ada.workspace().get_mcp_config().await.unwrap();
     let names: Vec<_> = servers.keys().map(String::as_str).collect();
     assert_eq!(names, ["local", "shttp_0", "sse_0"]);
@@ -242,9 +256,8 @@ async fn mcp_servers_come_with_their_keys() {
     assert!(!debug.contains("canary") && !debug.contains("mcp.example"), "{debug}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn references_hold_no_key_and_resolve_byte_for_byte_within_the_sandbox() {
-    let ada = Ada::start().await;
+async fn references_hold_no_key_and_resolve_byte_for_byte_within_the_sandbox(strategy: &Strategy) {
+    let ada = Ada::start(strategy).await;
     let references = ada.workspace().get_secrets(None).await.unwrap();
     let names: Vec<_> = references.keys().map(String::as_str).collect();
     assert_eq!(names, values().map(|(name, _)| name));
@@ -260,7 +273,10 @@ async fn references_hold_no_key_and_resolve_byte_for_byte_within_the_sandbox() {
 
     // Here is no sandbox.
     let error = references["JSON"].value().await.unwrap_err();
-    insta::assert_snapshot!(error, @"the environment has no SESSION_API_KEY, which a sandbox is given: ask within one, or attach to one");
+    assert_eq!(
+        error.to_string(),
+        "the environment has no SESSION_API_KEY, which a sandbox is given: ask within one, or attach to one"
+    );
 
     let session_key = text(&ada.session_key);
     let environment = [("SANDBOX_ID", "one"), ("SESSION_API_KEY", session_key)];
@@ -276,12 +292,14 @@ async fn references_hold_no_key_and_resolve_byte_for_byte_within_the_sandbox() {
 
     ada.app.host.store().secrets(&ada.scope).store(&BTreeMap::new(), None).await.unwrap();
     let said = ada.within(json!({ "JSON": serialised["JSON"] }), &environment).await;
-    insta::assert_snapshot!(String::from_utf8(said.stderr).unwrap(), @"Error: the server answered 404 to /api/v1/sandboxes/one/settings/secrets/JSON (Secret not found); look at the base URL, the sandbox id and the secret's name");
+    assert_eq!(
+        String::from_utf8(said.stderr).unwrap(),
+        "Error: the server answered 404 to /api/v1/sandboxes/one/settings/secrets/JSON (Secret not found); look at the base URL, the sandbox id and the secret's name\n"
+    );
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sandbox_knows_itself_by_its_environment() {
-    let ada = Ada::start().await;
+async fn a_sandbox_knows_itself_by_its_environment(strategy: &Strategy) {
+    let ada = Ada::start(strategy).await;
     let said = ada.within(json!({}), &[("SESSION_API_KEY", "x")]).await;
     insta::assert_snapshot!(String::from_utf8(said.stderr).unwrap(), @"Error: the environment has no SANDBOX_ID, which a sandbox is given: ask within one, or attach to one");
     let said = ada.within(json!({}), &[("SANDBOX_ID", "one"), ("SESSION_API_KEY", "")]).await;
@@ -306,9 +324,8 @@ async fn a_sandbox_knows_itself_by_its_environment() {
     assert!(serde_json::from_value::<LookupSecret>(with_key).is_err());
 }
 
-#[tokio::test]
-async fn what_may_pass_is_tried_again_and_a_refusal_is_not() {
-    let ada = Ada::start().await;
+async fn what_may_pass_is_tried_again_and_a_refusal_is_not(strategy: &Strategy) {
+    let ada = Ada::start(strategy).await;
     let workspace = ada.workspace();
     let failed = || status(StatusCode::SERVICE_UNAVAILABLE);
     ada.script.will_answer([failed()]);
@@ -354,17 +371,15 @@ async fn what_may_pass_is_tried_again_and_a_refusal_is_not() {
     insta::assert_snapshot!(error, @"/api/v1/sandboxes/one/settings/secrets: no connection can be made; look at the base URL, and at what is between here and the server");
 }
 
-#[tokio::test]
-async fn an_error_says_what_helps_and_repeats_no_key() {
-    let ada = Ada::start().await;
+async fn an_error_says_what_helps_and_repeats_no_key(strategy: &Strategy) {
+    let ada = Ada::start(strategy).await;
     let unknown = SecretString::from("unknown");
     let error = ada.workspace_with(ada.key.clone(), unknown.clone());
     let error = error.get_llm(Overrides::default()).await.unwrap_err();
     insta::assert_snapshot!(error, @"the server answered 401 to /api/v1/users/me (Invalid session API key); look at the API key, and whether the sandbox runs: its session key ends with it");
 
     let bob = user(ada.app.host.store(), "bob").await;
-    let his = ada.app.host.store().sandboxes(&bob).register("his").await.unwrap();
-    note_secret(&his);
+    let his = keys::sandbox(&ada.app, &bob, "his").await;
     let error = ada.workspace_with(ada.key.clone(), his);
     let error = error.get_llm(Overrides::default()).await.unwrap_err();
     insta::assert_snapshot!(error, @"the server answered 403 to /api/v1/users/me (Session API key does not belong to the authenticated user); the key must be allowed this, and the sandbox must be of the same user");
@@ -408,9 +423,8 @@ async fn an_error_says_what_helps_and_repeats_no_key() {
     assert!(matches!(error, Error::Key(_)) && !shown(&error).contains("canary"), "{error}");
 }
 
-#[tokio::test]
-async fn a_name_is_one_step_of_a_path() {
-    let ada = Ada::start().await;
+async fn a_name_is_one_step_of_a_path(strategy: &Strategy) {
+    let ada = Ada::start(strategy).await;
     let listed = |name| axum::Json(json!({"secrets": [{ "name": name }]})).into_response();
     ada.script.will_answer([listed("a/b?c#d")]);
     let odd = ada.workspace().get_secrets(None).await.unwrap();
@@ -448,16 +462,21 @@ impl SandboxRuntime for Runtime {
     }
 }
 
-#[tokio::test]
-async fn a_sandbox_elsewhere_is_attached_to_while_it_runs() {
-    let ada = Ada::start().await;
+async fn a_sandbox_elsewhere_is_attached_to_while_it_runs(strategy: &Strategy) {
+    let ada = Ada::start(strategy).await;
     ada.app.host.run_sandboxes(Arc::new(Runtime(Some(ada.session_key.clone()))));
     let attach = |sandbox| Workspace::attach(&ada.url, ada.key.clone(), sandbox);
     let workspace = attach("one").await.unwrap();
     assert_eq!(workspace.get_llm(Overrides::default()).await.unwrap().model, "openai/gpt-4o");
     let error = attach("two").await.unwrap_err();
-    insta::assert_snapshot!(error, @r#"the sandbox "two" is "MISSING", and has a session key only while it is RUNNING"#);
+    assert_eq!(
+        error.to_string(),
+        r#"the sandbox "two" is "MISSING", and has a session key only while it is RUNNING"#
+    );
     ada.app.host.store().sandboxes(&ada.scope).pause("one").await.unwrap();
     let error = attach("one").await.unwrap_err();
-    insta::assert_snapshot!(error, @r#"the sandbox "one" is "PAUSED", and has a session key only while it is RUNNING"#);
+    assert_eq!(
+        error.to_string(),
+        r#"the sandbox "one" is "PAUSED", and has a session key only while it is RUNNING"#
+    );
 }

@@ -1,12 +1,12 @@
 //! The browser's way in: trips to an identity provider, and what can go wrong.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use secrecy::SecretString;
 use vestibule::{identity::UserId, store::LOGIN_SECONDS};
 use vestibule_tests::{
     Reply, TestApp,
-    browser::{Browser, parameters},
+    browser::{Browser, back, parameters},
     logs::Logs,
     run::{canary, note_secret, text},
 };
@@ -18,11 +18,6 @@ const PUBLIC: &str = "server.public_url = 'https://auth.example'\n\
 
 pub(crate) async fn app() -> TestApp {
     TestApp::start("visited", PUBLIC).await
-}
-
-/// Comes back from the identity provider as `user`.
-pub(crate) fn back(trip: &BTreeMap<String, String>, rest: &str) -> String {
-    format!("/auth/callback?state={}&code=the-code{rest}", trip["state"])
 }
 
 pub(crate) async fn sign_in(app: &TestApp, rest: &str) -> Browser {

@@ -4,9 +4,13 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 use vestibule::identity::UserId;
-use vestibule_tests::{TestApp, browser::Browser, run::note_secret};
+use vestibule_tests::{
+    TestApp,
+    browser::{Browser, back},
+    run::note_secret,
+};
 
-use crate::login::{app, back, sign_in};
+use crate::login::{app, sign_in};
 
 /// When the sessions of the test strategy are renewed, in seconds.
 const DUE: u64 = 301;

@@ -11,12 +11,13 @@ use vestibule::{
     config::{Config, Environment},
     host::{Host, StartError},
     identity::{Claim, Identity},
-    store::{NewApiKey, Scope},
+    store::Scope,
 };
 use vestibule_tests::{
-    Caller, NOW, TestApp,
+    NOW, TestApp,
     database::user_id,
     github::{CLIENT_ID, CLIENT_SECRET},
+    keys::by_key,
     logs::Logs,
     run::note_secret,
     workspace,
@@ -166,15 +167,7 @@ async fn another_github_is_named_by_both_of_its_urls() {
     assert!(error.contains("http = [\"https://ghe.example\"]\n"), "{error}");
 }
 
-/// Somebody who has logged in before, and a caller with a key of theirs.
-async fn by_key(app: &TestApp, id: &str, login: &str) -> Caller {
-    let scope = seen(app, id, login).await;
-    let new = NewApiKey { name: "test".to_owned(), ..NewApiKey::default() };
-    let key = app.host.store().api_keys(&scope).create(&new).await.unwrap().text;
-    note_secret(&key);
-    app.anonymous().with_key(&key)
-}
-
+/// Somebody who has logged in before.
 async fn seen(app: &TestApp, id: &str, login: &str) -> Scope {
     let identity = Identity {
         user_id: Some(user_id(id)),
@@ -199,28 +192,18 @@ async fn a_key_is_its_owner_as_long_as_that_is_the_one_person() {
     ] {
         for (id, login, expected) in admitted {
             let app = TestApp::start("su-github", &settings(allowed)).await;
-            let reply = by_key(&app, id, login).await.get("/auth/session").await;
+            let reply = by_key(&app, &seen(&app, id, login).await).await.get("/auth/session").await;
             let status = if expected { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
             assert_eq!(reply.status, status, "{allowed} {id} {login}: {}", reply.body);
         }
     }
     let app = TestApp::start("su-github", &settings("583231")).await;
-    let reply = by_key(&app, "583231", "octocat").await.get("/auth/session").await;
+    let reply =
+        by_key(&app, &seen(&app, "583231", "octocat").await).await.get("/auth/session").await;
     insta::assert_snapshot!(reply.shown(), @r#"
     200 OK
     {"authenticated":true,"local_owner":false,"user_id":"583231","org_id":null,"display_name":"Mona","email":null,"email_verified":false,"roles":[],"claims":[{"name":"login","value":"octocat"}],"strategy":"su-github"}
     "#);
-}
-
-#[tokio::test]
-async fn the_local_owner_s_key_opens_nothing_here() {
-    let app = TestApp::start("su-github", &settings("583231")).await;
-    let new = NewApiKey { name: "test".to_owned(), ..NewApiKey::default() };
-    let local = Scope::local_owner();
-    let key = app.host.store().api_keys(&local).create(&new).await.unwrap().text;
-    note_secret(&key);
-    let reply = app.anonymous().with_key(&key).get("/auth/session").await;
-    assert_eq!(reply.status, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]

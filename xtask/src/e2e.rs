@@ -31,7 +31,8 @@ pub(crate) struct EndToEnd {
 /// What there is to run.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Test {
-    /// The unmodified OpenHands client as it is published, in both of its modes.
+    /// The unmodified OpenHands client as it is published, in both of its modes, with a log-in
+    /// and without one.
     OpenhandsClient,
     /// Schemathesis, which asks what `/openapi.json` allows and forbids, as callers with and
     /// without credentials, on both databases.
@@ -52,13 +53,18 @@ impl EndToEnd {
 }
 
 fn openhands_client(root: &Root) -> anyhow::Result<()> {
-    let server = server(root, &["none"])?;
+    let server = server(root, &["none", "su-github"])?;
     let programs = with_packages(root, "openhands-client", &CLIENT, "500 MB")?;
-    succeed(
-        Command::new(programs.join("python"))
-            .arg(root.join("tests/e2e/openhands_client.py"))
-            .arg(server),
-    )
+    for strategy in ["none", "su_github"] {
+        println!("==> {strategy}");
+        succeed(
+            Command::new(programs.join("python"))
+                .arg(root.join("tests/e2e/openhands_client.py"))
+                .arg(&server)
+                .arg(strategy),
+        )?;
+    }
+    Ok(())
 }
 
 /// The server of these tests, with the strategies that it is to serve.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use vestibule::{context::TokenError, engine::Renewal, identity::ProviderToken};
 use vestibule_tests::{
     NOW, Reply, TestApp,
+    browser::path_of,
     database::user_id,
     github::{Account, Answer, Endpoint, GitHub},
     logs::Logs,
@@ -90,12 +91,6 @@ impl Browser {
     async fn who(&mut self) -> Value {
         self.get("/auth/session").await.json()["user_id"].clone()
     }
-}
-
-/// Path and query of a URL at the server.
-fn path_of(url: &str) -> String {
-    let uri: http::Uri = url.parse().expect("a URL");
-    uri.path_and_query().expect("a path").to_string()
 }
 
 /// The cookie that a reply sets for the session.
