@@ -15,6 +15,7 @@ mod error;
 mod import;
 mod keys;
 mod leases;
+mod look_up;
 mod rotate;
 mod sandboxes;
 mod scope;
