@@ -16,6 +16,7 @@ mod import;
 mod keys;
 mod leases;
 mod logins;
+mod look_up;
 mod rotate;
 mod sandboxes;
 mod scope;

@@ -31,7 +31,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
 ];
 
 /// Each dependency that has one door, and the room with the door.
-const DOORS: [(&str, &[&str]); 12] = [
+const DOORS: [(&str, &[&str]); 13] = [
     ("axum", &["http"]),
     ("tower_http", &["http"]),
     ("utoipa", &["http"]),
@@ -42,6 +42,7 @@ const DOORS: [(&str, &[&str]); 12] = [
     ("rustls", &["capability"]),
     ("webpki_roots", &["capability"]),
     ("sqlx", &["store"]),
+    ("rusqlite", &["store"]),
     ("fernet", &["cipher"]),
     ("tracing_subscriber", &["cli"]),
 ];
@@ -248,8 +249,12 @@ fn every_statement_on_what_users_own_says_whose_rows_it_means() {
         if all_rows.iter().any(|name| path.ends_with(name)) {
             continue;
         }
-        // What follows `Scope::query` and `Scope::rows`, which bind both.
-        for call in [".query(", ".rows("].iter().flat_map(|name| text.split(name).skip(1)) {
+        // What follows `Scope::query` and `Scope::rows`, which bind both, or stands
+        // apart because two drivers are asked it.
+        for call in [".query(", ".rows(", "const LOAD: &str ="]
+            .iter()
+            .flat_map(|name| text.split(name).skip(1))
+        {
             let call = call.trim_start();
             let call = call.strip_prefix("select!(").unwrap_or(call).trim_start();
             let Some(sql) = call.strip_prefix('"') else { continue };

@@ -79,7 +79,8 @@ impl FromRequestParts<Host> for Caller {
         };
         let session = presented.session.is_some();
         let decision = match presented.session {
-            Some(session) => host.decide_session(&strategy, request, *session).await?,
+            // Boxed, so that the future of the other paths stays small.
+            Some(session) => Box::pin(host.decide_session(&strategy, request, *session)).await?,
             None => strategy.authenticate(request).await?,
         };
         let decision = decision.map_err(|refusal| match refusal {

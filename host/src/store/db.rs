@@ -13,7 +13,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::StoreError;
+use super::{StoreError, look_up::LookUp};
 use crate::config::DatabaseUrl;
 
 /// The same for both databases.
@@ -35,6 +35,8 @@ pub(super) enum Db {
     /// this process queue up here, where the queue is fair; those of other
     /// processes meet in the driver.
     Sqlite {
+        /// For what nearly every request looks up; not for a database in memory.
+        look_up: Option<LookUp>,
         /// For what only reads.
         read: SqlitePool,
         /// For everything else.
@@ -127,7 +129,7 @@ impl Db {
         if url.is_in_memory() {
             // Each further connection would have a database of its own.
             let one = pool(1).connect_with(options).await.map_err(open)?;
-            return Ok(Self::Sqlite { read: one.clone(), write: one });
+            return Ok(Self::Sqlite { look_up: None, read: one.clone(), write: one });
         }
         if missing == Missing::Make {
             keep_private(options.get_filename()).map_err(|e| open(sqlx::Error::Io(e)))?;
@@ -150,8 +152,22 @@ impl Db {
                 opened => break opened.map_err(open)?,
             }
         };
+        let look_up = Some(LookUp::new(options.get_filename()));
         let read = pool(READERS).connect_with(options).await.map_err(open)?;
-        Ok(Self::Sqlite { read, write })
+        Ok(Self::Sqlite { look_up, read, write })
+    }
+
+    /// The rows of a statement without leaving this thread, where that is possible.
+    pub(super) fn look_up<T>(
+        &self,
+        sql: &'static str,
+        parameters: impl rusqlite::Params,
+        read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Option<Vec<T>> {
+        match self {
+            Self::Sqlite { look_up: Some(look_up), .. } => look_up.rows(sql, parameters, read),
+            _ => None,
+        }
     }
 
     /// Brings the tables to where this version wants them. Who comes second waits.

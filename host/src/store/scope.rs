@@ -5,6 +5,7 @@ use sqlx::{
     query::{Query, QueryAs},
 };
 
+use super::db::Db;
 use crate::identity::{Identity, LOCAL_ORG, OrgId, UserId};
 
 /// A user within an organisation.
@@ -70,5 +71,15 @@ impl Scope {
         &'q str: Encode<'q, DB> + Type<DB>,
     {
         sqlx::query_as(sql).bind(self.org.as_str()).bind(self.user.as_str())
+    }
+
+    /// The same without leaving this thread, where that is possible.
+    pub(super) fn look_up<T>(
+        &self,
+        db: &Db,
+        sql: &'static str,
+        read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Option<Vec<T>> {
+        db.look_up(sql, [self.org.as_str(), self.user.as_str()], read)
     }
 }

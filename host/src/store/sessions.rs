@@ -65,6 +65,24 @@ struct Row {
     expires_at: i64,
 }
 
+impl Row {
+    /// The same by the places of the columns.
+    fn looked_up(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            user_id: row.get(0)?,
+            key_id: row.get(1)?,
+            sealed: row.get(2)?,
+            created_at: row.get(3)?,
+            seen_at: row.get(4)?,
+            expires_at: row.get(5)?,
+        })
+    }
+}
+
+const LIVE: &str = "select s.user_id, s.key_id, s.sealed, s.created_at, s.seen_at, s.expires_at
+     from sessions s join users u on u.id = s.user_id
+     where s.id_hash = $1 and u.disabled_at is null and s.expires_at > $2 and s.seen_at > $3";
+
 pub(super) const SEALED: &str = "sessions.sealed";
 
 pub(super) fn place<'a>(user: &'a str, id: &'a str) -> Place<'a> {
@@ -182,19 +200,25 @@ impl Store {
         visit: bool,
     ) -> Result<Option<Session>, StoreError> {
         let now = self.clock.now();
-        let row: Option<Row> = read!(self.db, pool => {
-            sqlx::query_as(
-                "select s.user_id, s.key_id, s.sealed, s.created_at, s.seen_at, s.expires_at
-                 from sessions s join users u on u.id = s.user_id
-                 where s.id_hash = $1 and u.disabled_at is null
-                     and s.expires_at > $2 and s.seen_at > $3",
-            )
-            .bind(&id.0)
-            .bind(instant(now))
-            .bind(self.idle_since(now))
-            .fetch_optional(pool)
-            .await?
-        });
+        let live = (instant(now), self.idle_since(now));
+        let row = match self.db.look_up(LIVE, (&id.0, live.0, live.1), Row::looked_up) {
+            Some(rows) => rows.into_iter().next(),
+            // Boxed, so that the futures of those who ask stay small.
+            None => {
+                let asked = async {
+                    let row = read!(self.db, pool => {
+                        sqlx::query_as(LIVE)
+                            .bind(&id.0)
+                            .bind(live.0)
+                            .bind(live.1)
+                            .fetch_optional(pool)
+                            .await?
+                    });
+                    Ok::<Option<Row>, StoreError>(row)
+                };
+                Box::pin(asked).await?
+            }
+        };
         let Some(row) = row else { return Ok(None) };
         if visit && seconds(row.seen_at) + SEEN_EVERY <= now {
             super::note("the visit of a session", self.note_visit(&id, now)).await;

@@ -250,21 +250,20 @@ fn put(document: &mut Value, pointer: &str, value: Value) {
     *at = value;
 }
 
+const LOAD: &str = "select d.version, d.document, s.pointer, s.key_id, s.value
+     from settings d left join setting_secrets s
+         on s.org_id = d.org_id and s.user_id = d.user_id
+     where d.org_id = $1 and d.user_id = $2";
+
 impl Store {
     /// A user's settings in one organisation; empty ones where there are none.
     pub async fn settings(&self, scope: &Scope) -> Result<LoadedSettings, StoreError> {
         type Joined = (i64, String, Option<String>, Option<String>, Option<String>);
-        let rows: Vec<Joined> = read!(self.db, pool => {
-            scope
-                .rows(
-                    "select d.version, d.document, s.pointer, s.key_id, s.value
-                     from settings d left join setting_secrets s
-                         on s.org_id = d.org_id and s.user_id = d.user_id
-                     where d.org_id = $1 and d.user_id = $2",
-                )
-                .fetch_all(pool)
-                .await?
-        });
+        let looked_up = scope.look_up(&self.db, LOAD, |row| Joined::try_from(row));
+        let rows = match looked_up {
+            Some(rows) => rows,
+            None => read!(self.db, pool => { scope.rows(LOAD).fetch_all(pool).await? }),
+        };
         let mut loaded = LoadedSettings::default();
         for (index, (version, document, pointer, key, token)) in rows.into_iter().enumerate() {
             if index == 0 {

@@ -38,6 +38,21 @@ struct Row {
     disabled_at: Option<i64>,
 }
 
+impl Row {
+    /// The same by the places of the columns.
+    fn looked_up(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: row.get(0)?,
+            identity: row.get(1)?,
+            current_org: row.get(2)?,
+            role: row.get(3)?,
+            created_at: row.get(4)?,
+            seen_at: row.get(5)?,
+            disabled_at: row.get(6)?,
+        })
+    }
+}
+
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -82,9 +97,20 @@ impl User {
 impl Store {
     /// A user by id.
     pub async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
-        let row: Option<Row> = read!(self.db, pool => {
-            sqlx::query_as(select!("where u.id = $1")).bind(id.as_str()).fetch_optional(pool).await?
-        });
+        const ONE: &str = select!("where u.id = $1");
+        let row = match self.db.look_up(ONE, [id.as_str()], Row::looked_up) {
+            Some(rows) => rows.into_iter().next(),
+            // Boxed, so that the futures of those who ask stay small.
+            None => {
+                let asked = async {
+                    let row = read!(self.db, pool => {
+                        sqlx::query_as(ONE).bind(id.as_str()).fetch_optional(pool).await?
+                    });
+                    Ok::<Option<Row>, StoreError>(row)
+                };
+                Box::pin(asked).await?
+            }
+        };
         row.map(User::try_from).transpose()
     }
 

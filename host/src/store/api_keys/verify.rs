@@ -73,6 +73,33 @@ struct OwnedRow {
     role: Option<String>,
 }
 
+impl OwnedRow {
+    /// The same by the places of the columns.
+    fn looked_up(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            row: Row {
+                id: row.get(0)?,
+                org_id: row.get(1)?,
+                user_id: row.get(2)?,
+                name: row.get(3)?,
+                hash: row.get(4)?,
+                display: row.get(5)?,
+                scopes: row.get(6)?,
+                bound: row.get(7)?,
+                system: row.get(8)?,
+                created_at: row.get(9)?,
+                not_before: row.get(10)?,
+                expires_at: row.get(11)?,
+                last_used_at: row.get(12)?,
+            },
+            identity: row.get(13)?,
+            current_org: row.get(14)?,
+            disabled_at: row.get(15)?,
+            role: row.get(16)?,
+        })
+    }
+}
+
 impl Store {
     /// Whose key a text is. What is refused leaves no trace in the database.
     pub async fn verify_key(
@@ -81,12 +108,14 @@ impl Store {
     ) -> Result<Result<VerifiedKey, KeyRefusal>, StoreError> {
         let Some(form) = text::parse(presented) else { return Ok(Err(KeyRefusal::Unknown)) };
         let hash = text::hash(presented);
-        let row: Option<OwnedRow> = match form {
-            text::Form::Ours(id) => read!(self.db, pool => {
-                sqlx::query_as(owned!("k.id = $1")).bind(id).fetch_optional(pool).await?
-            }),
-            text::Form::Imported => read!(self.db, pool => {
-                sqlx::query_as(owned!("k.hash = $1")).bind(&hash).fetch_optional(pool).await?
+        let (sql, by) = match form {
+            text::Form::Ours(id) => (owned!("k.id = $1"), id),
+            text::Form::Imported => (owned!("k.hash = $1"), hash.clone()),
+        };
+        let row: Option<OwnedRow> = match self.db.look_up(sql, [&by], OwnedRow::looked_up) {
+            Some(rows) => rows.into_iter().next(),
+            None => read!(self.db, pool => {
+                sqlx::query_as(sql).bind(&by).fetch_optional(pool).await?
             }),
         };
         let Some(found) = row else { return Ok(Err(KeyRefusal::Unknown)) };
