@@ -73,8 +73,18 @@ async fn bad_keys_of_every_kind_are_counted_by_address() {
             app.anonymous().with("authorization", "Bearer sk-oh-guess"),
             owner.clone(),
         ),
+        (
+            "192.0.2.5",
+            "/api/authenticate",
+            app.anonymous().with("authorization", "Bearer sk-oh-guess"),
+            owner.clone(),
+        ),
     ] {
-        let method = if path.contains("service") { "DELETE" } else { "GET" };
+        let method = match path {
+            "/api/authenticate" => "POST",
+            _ if path.contains("service") => "DELETE",
+            _ => "GET",
+        };
         for _ in 0..3 {
             let reply = bad.clone().at(address).send(method, path).await;
             assert_eq!(reply.status, StatusCode::UNAUTHORIZED, "{path}: {}", reply.body);
