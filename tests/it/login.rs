@@ -11,7 +11,7 @@ use vestibule_tests::{
     run::{canary, note_secret, text},
 };
 
-const PUBLIC: &str = "server.public_url = 'https://auth.example'\n\
+pub(crate) const PUBLIC: &str = "server.public_url = 'https://auth.example'\n\
                       server.allowed_origins = ['https://app.example']\n\
                       auth.grants.browser = ['https://idp.example']\n\
                       auth.grants.token_store = ['github']\n";

@@ -1,12 +1,12 @@
 //! A browser's session: on every request, renewed, and over.
 
-use std::sync::Arc;
+use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll};
 
 use secrecy::SecretString;
 use vestibule::identity::UserId;
 use vestibule_tests::{TestApp, browser::Browser, run::note_secret};
 
-use crate::login::{app, back, sign_in};
+use crate::login::{PUBLIC, app, back, sign_in};
 
 /// When the sessions of the test strategy are renewed, in seconds.
 const DUE: u64 = 301;
@@ -15,6 +15,17 @@ async fn name(browser: &Browser) -> String {
     let reply = browser.caller().get("/auth/session").await;
     assert_eq!(reply.status, 200, "{}", reply.body);
     reply.json()["display_name"].as_str().unwrap_or("nobody").to_owned()
+}
+
+/// Lets a request go on until it has waited so often.
+async fn begin(request: &mut Pin<Box<impl Future>>, waits: u32) {
+    let mut polls = 0;
+    poll_fn(|context| {
+        polls += 1;
+        let enough = request.as_mut().poll(context).is_ready() || polls > waits;
+        if enough { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -241,13 +252,23 @@ async fn a_request_that_goes_away_does_not_take_its_renewal_with_it() {
     let caller = browser.caller();
     let mut asking = Box::pin(caller.get("/auth/session"));
     // Far enough that the renewal has begun, and no further.
-    let mut polls = 0;
-    std::future::poll_fn(|context| {
-        polls += 1;
-        let gone = asking.as_mut().poll(context).is_ready() || polls > 6;
-        if gone { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-    })
-    .await;
+    begin(&mut asking, 6).await;
     drop(asking);
     assert_eq!(name(&browser).await, "ada renewed 1 times");
+}
+
+#[tokio::test]
+async fn what_was_decided_on_an_older_session_does_not_undo_a_renewal() {
+    let app = TestApp::start("visited", &format!("auth.limits.cpu = '1s'\n{PUBLIC}")).await;
+    // While the strategy thinks about it; later on, the database would be waited for.
+    for polls in 1..3 {
+        let browser = sign_in(&app, "&user=ada&renewal=touch").await;
+        let caller = browser.caller();
+        let mut early = Box::pin(caller.get("/auth/session"));
+        begin(&mut early, polls).await;
+        app.clock.advance(DUE);
+        assert_eq!(name(&browser).await, "ada renewed 1 times");
+        early.await;
+        assert_eq!(name(&browser).await, "ada renewed 1 times", "after {polls} polls");
+    }
 }
