@@ -3,8 +3,8 @@
 use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll};
 
 use secrecy::SecretString;
-use vestibule::identity::UserId;
-use vestibule_tests::{TestApp, browser::Browser, run::note_secret};
+use vestibule::{engine::Hooks, identity::UserId};
+use vestibule_tests::{TestApp, browser::Browser, database::Database, run::note_secret};
 
 use crate::login::{PUBLIC, app, back, sign_in};
 
@@ -271,4 +271,22 @@ async fn what_was_decided_on_an_older_session_does_not_undo_a_renewal() {
         early.await;
         assert_eq!(name(&browser).await, "ada renewed 1 times", "after {polls} polls");
     }
+}
+
+#[tokio::test]
+async fn a_session_that_cannot_be_read_is_over_and_keeps_nobody_from_a_new_one() {
+    let database = Database::sqlite();
+    let app = TestApp::start_on(&database, "visited", PUBLIC, &[], Hooks::default()).await.unwrap();
+    let browser = sign_in(&app, "&user=ada").await;
+    database.execute("update sessions set sealed = 'damaged'").await;
+    let page = browser.clone().open("/auth/login").await;
+    assert!(page.body.contains("asks who you are"), "{}", page.body);
+    let mut asking = browser.clone();
+    assert_eq!(asking.open("/api/v1/users/me").await.status, 401);
+    assert!(asking.session().is_none(), "the cookie is deleted");
+    let mut leaving = browser.clone();
+    let page = leaving.submit("/auth/logout").await;
+    assert!(page.body.contains("You are signed out"), "{}", page.body);
+    assert!(leaving.session().is_none());
+    assert_eq!(database.execute("delete from sessions").await, 0, "it is gone");
 }

@@ -106,10 +106,11 @@ async fn end(host: &Host, parts: &Parts, origin: &Url) -> Result<Option<Url>, Pr
         refuse_foreign_origin(host, &parts.headers)?;
     }
     let Some(key) = key else { return Ok(None) };
-    let session = host.store().session(&key).await?;
-    // First what was asked for: nothing that follows can undo it.
+    let session = host.store().session(&key).await;
+    // First what was asked for: nothing can undo it, and one that cannot be read
+    // ends as well.
     host.store().end_session(&key).await?;
-    let Some(session) = session else { return Ok(None) };
+    let Ok(Some(session)) = session else { return Ok(None) };
     let id = request_id(parts);
     audited(host, "log-out", Some(&session.user), None, id).await;
     let presented = PresentedSession { user: session.user, content: session.content };
