@@ -108,6 +108,7 @@ async fn an_address_that_asks_too_often_is_refused_on_every_route_with_a_credent
     let key = sandbox(&app, &Scope::local_owner(), "one").await;
     for (address, path) in [
         ("192.0.2.1", "/auth/session"),
+        ("192.0.2.5", "/auth/login"),
         ("192.0.2.2", "/api/v1/settings"),
         ("192.0.2.3", "/api/v1/sandboxes/one/settings/secrets"),
     ] {
