@@ -413,3 +413,15 @@ async fn log_ins_and_refusals_are_in_the_audit() {
     assert!(shown.contains(&"ada log-out done".to_owned()), "{shown:?}");
     assert!(shown.contains(&"- log-in refused".to_owned()), "{shown:?}");
 }
+
+#[tokio::test]
+async fn what_comes_back_with_a_browser_does_not_say_where_it_goes() {
+    let app = app().await;
+    let mut browser = Browser::new(&app);
+    let trip = browser.begin("/auth/login/start?return_to=/reports").await;
+    let rest = "&user=ada&return_to=https%3A%2F%2Fapp.example%2F&rd=%2Felsewhere";
+    let arrived = browser.open(&back(&trip, rest)).await;
+    assert!(arrived.body.contains(r#"content="0; url=/reports""#), "{}", arrived.body);
+    assert!(!arrived.body.contains("app.example") && !arrived.body.contains("elsewhere"));
+    assert!(!arrived.body.contains("the-code"), "nor is the code anywhere");
+}

@@ -17,6 +17,13 @@ async fn name(browser: &Browser) -> String {
     reply.json()["display_name"].as_str().unwrap_or("nobody").to_owned()
 }
 
+/// A text in the other case.
+fn swapped(text: &str) -> String {
+    let swap =
+        |c: char| if c.is_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() };
+    text.chars().map(swap).collect()
+}
+
 /// Lets a request go on until it has waited so often.
 async fn begin(request: &mut Pin<Box<impl Future>>, waits: u32) {
     let mut polls = 0;
@@ -32,17 +39,24 @@ async fn begin(request: &mut Pin<Box<impl Future>>, waits: u32) {
 async fn a_cookie_that_is_no_live_session_s_is_refused_and_deleted() {
     let app = app().await;
     let live = sign_in(&app, "&user=ada").await;
-    let mut over = live.clone();
+    let mut over = sign_in(&app, "&user=ada").await;
+    let ended = over.session().unwrap().to_owned();
     over.submit("/auth/logout").await;
     let text = live.session().unwrap();
     let flipped = format!("{}{}", &text[..42], if text.ends_with('A') { 'E' } else { 'A' });
-    for value in [text, &flipped, "", "x", &text[..42], "%00", "null"] {
+    let (longer, quoted) = (format!("{text}A"), format!("\"{text}\""));
+    let (encoded, case) = (format!("%{:X}{}", text.as_bytes()[0], &text[1..]), swapped(text));
+    let spoiled = [&longer, &quoted, &encoded, &case, &flipped].map(String::as_str);
+    for value in [&ended, "", "x", &text[..42], "%00", "null"].into_iter().chain(spoiled) {
         let mut browser = Browser::new(&app);
         browser.plant("__Host-vestibule-session", value);
         let reply = browser.open("/api/v1/users/me").await;
         assert_eq!(reply.status, 401, "{value:?}");
         assert!(browser.cookies().is_empty(), "{value:?} is deleted");
     }
+    assert_eq!(live.caller().get("/api/v1/users/me").await.status, 200);
+    let nobody = app.anonymous().get("/api/v1/users/me").await;
+    assert_eq!((nobody.status.as_u16(), nobody.header("set-cookie")), (401, ""));
     // Without the prefix it is no cookie of ours here, and nobody's session.
     let live = sign_in(&app, "&user=ada").await;
     let mut browser = Browser::new(&app);

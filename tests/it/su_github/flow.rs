@@ -188,6 +188,9 @@ async fn strangers_do_not_lock_the_owner_out() {
     for _ in 0..50 {
         assert_eq!(Browser::new(&app).log_in(&github).await.status, StatusCode::FORBIDDEN);
     }
+    let entries = app.host.store().audit(100).await.unwrap();
+    let refused = entries.iter().filter(|entry| entry.outcome == "refused").count();
+    assert_eq!(refused, 50, "each of them is in the audit");
     github.sit_down(Some(Account::new(OCTOCAT, "octocat")));
     let mut browser = Browser::new(&app);
     browser.log_in(&github).await;
