@@ -348,6 +348,7 @@ async fn only_a_page_of_its_own_begins_a_log_in() {
     for dest in ["image", "iframe", "script", "empty"] {
         let reply = app.anonymous().with("sec-fetch-dest", dest).get("/auth/login/start").await;
         assert_eq!(reply.status, 403, "{dest}");
+        assert!(reply.body.contains("begins with a page of its own"), "{}", reply.body);
         assert!(set_cookies(&reply).is_empty(), "{dest}");
     }
     let reply = app.anonymous().with("sec-fetch-dest", "document").get("/auth/login/start").await;

@@ -111,7 +111,8 @@ pub(super) async fn start(State(host): State<Host>, request: Request) -> Result<
 async fn start_trip(host: &Host, parts: &Parts, id: RequestId) -> Result<Response, Problem> {
     // An image or a frame that begins log-ins would fill the browser with cookies.
     if parts.headers.get("sec-fetch-dest").is_some_and(|value| value != "document") {
-        return Err(Problem::forbidden_because("a log-in begins with a page of its own"));
+        let why = "A sign-in begins with a page of its own.";
+        return Err(Problem::forbidden_because(why).noticed(Notice::Unknown));
     }
     let origin = origin(host)?;
     let strategy = host.registry().current();
