@@ -76,8 +76,18 @@ async fn bad_keys_of_every_kind_are_counted_by_address(strategy: &Strategy) {
             app.anonymous().with("authorization", "Bearer sk-oh-guess"),
             owner.clone(),
         ),
+        (
+            "192.0.2.5",
+            "/api/authenticate",
+            app.anonymous().with("authorization", "Bearer sk-oh-guess"),
+            owner.clone(),
+        ),
     ] {
-        let method = if path.contains("service") { "DELETE" } else { "GET" };
+        let method = match path {
+            "/api/authenticate" => "POST",
+            _ if path.contains("service") => "DELETE",
+            _ => "GET",
+        };
         for _ in 0..3 {
             let reply = bad.clone().at(address).send(method, path).await;
             assert_eq!(reply.status, StatusCode::UNAUTHORIZED, "{path}: {}", reply.body);
@@ -103,6 +113,7 @@ async fn an_address_that_asks_too_often_is_refused_on_every_route_with_a_credent
     let by_key = by_key(&app, &owner).await;
     for (address, path) in [
         ("192.0.2.1", "/auth/session"),
+        ("192.0.2.5", "/auth/login"),
         ("192.0.2.2", "/api/v1/settings"),
         ("192.0.2.3", "/api/v1/sandboxes/one/settings/secrets"),
     ] {

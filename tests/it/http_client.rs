@@ -124,6 +124,8 @@ async fn a_name_cannot_stand_for_this_machine_nor_for_what_has_its_own_meaning()
         ("v6.example", &["::1"]),
         ("mapped.example", &["::ffff:127.0.0.1"]),
         ("metadata.example", &["169.254.169.254"]),
+        ("amazon.example", &["fd00:ec2::254"]),
+        ("alibaba.example", &["100.100.100.200"]),
         ("any.example", &["0.0.0.0", "224.0.0.1"]),
         ("metadata.localhost", &["169.254.169.254"]),
     ];

@@ -11,7 +11,7 @@ use vestibule_tests::{
     run::{canary, note_secret, text},
 };
 
-const PUBLIC: &str = "server.public_url = 'https://auth.example'\n\
+pub(crate) const PUBLIC: &str = "server.public_url = 'https://auth.example'\n\
                       server.allowed_origins = ['https://app.example']\n\
                       auth.grants.browser = ['https://idp.example']\n\
                       auth.grants.token_store = ['github']\n";
@@ -343,6 +343,7 @@ async fn only_a_page_of_its_own_begins_a_log_in() {
     for dest in ["image", "iframe", "script", "empty"] {
         let reply = app.anonymous().with("sec-fetch-dest", dest).get("/auth/login/start").await;
         assert_eq!(reply.status, 403, "{dest}");
+        assert!(reply.body.contains("begins with a page of its own"), "{}", reply.body);
         assert!(set_cookies(&reply).is_empty(), "{dest}");
     }
     let reply = app.anonymous().with("sec-fetch-dest", "document").get("/auth/login/start").await;
@@ -407,4 +408,16 @@ async fn log_ins_and_refusals_are_in_the_audit() {
     assert!(shown.contains(&"ada log-in done".to_owned()), "{shown:?}");
     assert!(shown.contains(&"ada log-out done".to_owned()), "{shown:?}");
     assert!(shown.contains(&"- log-in refused".to_owned()), "{shown:?}");
+}
+
+#[tokio::test]
+async fn what_comes_back_with_a_browser_does_not_say_where_it_goes() {
+    let app = app().await;
+    let mut browser = Browser::new(&app);
+    let trip = browser.begin("/auth/login/start?return_to=/reports").await;
+    let rest = "&user=ada&return_to=https%3A%2F%2Fapp.example%2F&rd=%2Felsewhere";
+    let arrived = browser.open(&back(&trip, rest)).await;
+    assert!(arrived.body.contains(r#"content="0; url=/reports""#), "{}", arrived.body);
+    assert!(!arrived.body.contains("app.example") && !arrived.body.contains("elsewhere"));
+    assert!(!arrived.body.contains("the-code"), "nor is the code anywhere");
 }

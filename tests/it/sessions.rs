@@ -1,16 +1,17 @@
 //! A browser's session: on every request, renewed, and over.
 
-use std::sync::Arc;
+use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll};
 
 use secrecy::SecretString;
-use vestibule::identity::UserId;
+use vestibule::{engine::Hooks, identity::UserId};
 use vestibule_tests::{
     TestApp,
     browser::{Browser, back},
+    database::Database,
     run::note_secret,
 };
 
-use crate::login::{app, sign_in};
+use crate::login::{PUBLIC, app, sign_in};
 
 /// When the sessions of the test strategy are renewed, in seconds.
 const DUE: u64 = 301;
@@ -21,21 +22,46 @@ async fn name(browser: &Browser) -> String {
     reply.json()["display_name"].as_str().unwrap_or("nobody").to_owned()
 }
 
+/// A text in the other case.
+fn swapped(text: &str) -> String {
+    let swap =
+        |c: char| if c.is_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() };
+    text.chars().map(swap).collect()
+}
+
+/// Lets a request go on until it has waited so often.
+async fn begin(request: &mut Pin<Box<impl Future>>, waits: u32) {
+    let mut polls = 0;
+    poll_fn(|context| {
+        polls += 1;
+        let enough = request.as_mut().poll(context).is_ready() || polls > waits;
+        if enough { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_cookie_that_is_no_live_session_s_is_refused_and_deleted() {
     let app = app().await;
     let live = sign_in(&app, "&user=ada").await;
-    let mut over = live.clone();
+    let mut over = sign_in(&app, "&user=ada").await;
+    let ended = over.session().unwrap().to_owned();
     over.submit("/auth/logout").await;
     let text = live.session().unwrap();
     let flipped = format!("{}{}", &text[..42], if text.ends_with('A') { 'E' } else { 'A' });
-    for value in [text, &flipped, "", "x", &text[..42], "%00", "null"] {
+    let (longer, quoted) = (format!("{text}A"), format!("\"{text}\""));
+    let (encoded, case) = (format!("%{:X}{}", text.as_bytes()[0], &text[1..]), swapped(text));
+    let spoiled = [&longer, &quoted, &encoded, &case, &flipped].map(String::as_str);
+    for value in [&ended, "", "x", &text[..42], "%00", "null"].into_iter().chain(spoiled) {
         let mut browser = Browser::new(&app);
         browser.plant("__Host-vestibule-session", value);
         let reply = browser.open("/api/v1/users/me").await;
         assert_eq!(reply.status, 401, "{value:?}");
         assert!(browser.cookies().is_empty(), "{value:?} is deleted");
     }
+    assert_eq!(live.caller().get("/api/v1/users/me").await.status, 200);
+    let nobody = app.anonymous().get("/api/v1/users/me").await;
+    assert_eq!((nobody.status.as_u16(), nobody.header("set-cookie")), (401, ""));
     // Without the prefix it is no cookie of ours here, and nobody's session.
     let live = sign_in(&app, "&user=ada").await;
     let mut browser = Browser::new(&app);
@@ -245,13 +271,41 @@ async fn a_request_that_goes_away_does_not_take_its_renewal_with_it() {
     let caller = browser.caller();
     let mut asking = Box::pin(caller.get("/auth/session"));
     // Far enough that the renewal has begun, and no further.
-    let mut polls = 0;
-    std::future::poll_fn(|context| {
-        polls += 1;
-        let gone = asking.as_mut().poll(context).is_ready() || polls > 6;
-        if gone { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-    })
-    .await;
+    begin(&mut asking, 6).await;
     drop(asking);
     assert_eq!(name(&browser).await, "ada renewed 1 times");
+}
+
+#[tokio::test]
+async fn what_was_decided_on_an_older_session_does_not_undo_a_renewal() {
+    let app = TestApp::start("visited", &format!("auth.limits.cpu = '1s'\n{PUBLIC}")).await;
+    // While the strategy thinks about it; later on, the database would be waited for.
+    for polls in 1..3 {
+        let browser = sign_in(&app, "&user=ada&renewal=touch").await;
+        let caller = browser.caller();
+        let mut early = Box::pin(caller.get("/auth/session"));
+        begin(&mut early, polls).await;
+        app.clock.advance(DUE);
+        assert_eq!(name(&browser).await, "ada renewed 1 times");
+        early.await;
+        assert_eq!(name(&browser).await, "ada renewed 1 times", "after {polls} polls");
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_cannot_be_read_is_over_and_keeps_nobody_from_a_new_one() {
+    let database = Database::sqlite();
+    let app = TestApp::start_on(&database, "visited", PUBLIC, &[], Hooks::default()).await.unwrap();
+    let browser = sign_in(&app, "&user=ada").await;
+    database.execute("update sessions set sealed = 'damaged'").await;
+    let page = browser.clone().open("/auth/login").await;
+    assert!(page.body.contains("asks who you are"), "{}", page.body);
+    let mut asking = browser.clone();
+    assert_eq!(asking.open("/api/v1/users/me").await.status, 401);
+    assert!(asking.session().is_none(), "the cookie is deleted");
+    let mut leaving = browser.clone();
+    let page = leaving.submit("/auth/logout").await;
+    assert!(page.body.contains("You are signed out"), "{}", page.body);
+    assert!(leaving.session().is_none());
+    assert_eq!(database.execute("delete from sessions").await, 0, "it is gone");
 }

@@ -6,17 +6,20 @@ mod plaintext;
 mod tokens;
 
 use http::StatusCode;
+use serde_json::json;
 use vestibule::{
     clock::Clock,
     config::{Config, Environment},
+    engine::Hooks,
     host::{Host, StartError},
     identity::{Claim, Identity},
     store::Scope,
 };
 use vestibule_tests::{
     NOW, TestApp,
-    database::user_id,
-    github::{CLIENT_ID, CLIENT_SECRET},
+    browser::Browser,
+    database::{Database, user_id},
+    github::{Account, CLIENT_ID, CLIENT_SECRET, GitHub},
     keys::by_key,
     logs::Logs,
     run::note_secret,
@@ -226,4 +229,44 @@ async fn work_without_a_request_is_for_the_one_person_alone() {
     for other in ["42", "7"] {
         assert!(app.host.user_context_for(&user_id(other)).await.is_err(), "{other}");
     }
+}
+
+#[tokio::test]
+async fn who_signs_in_has_all_of_the_api_and_nothing_of_the_local_owner() {
+    let database = Database::sqlite();
+    let none = TestApp::start_on(&database, "none", "", &[], Hooks::default()).await.unwrap();
+    let old = json!({"name": "OLD", "value": "plaintext-canary old"});
+    let made = none.anonymous().send_json("POST", "/api/v1/secrets", old).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
+
+    let github = GitHub::start(Account::new(583_231, "octocat")).await;
+    let toml = format!("server.public_url = 'http://localhost:3000'\n{}", github.toml("583231"));
+    let app =
+        TestApp::start_on(&database, "su-github", &toml, &[], Hooks::default()).await.unwrap();
+    let mut browser = Browser::new(&app);
+    let begun = browser.open("/auth/login/start").await;
+    let back = github.visit(begun.header("location"));
+    let (_, query) = back.split_once('?').expect("a query");
+    browser.open(&format!("/auth/callback?{query}")).await;
+    note_secret(&browser.session().expect("a session").into());
+
+    let caller = browser.caller().with("origin", "http://localhost:3000");
+    assert_eq!(caller.get("/api/v1/users/me").await.json()["id"], "583231");
+    let new = json!({"name": "NEW", "value": "plaintext-canary new"});
+    let made = caller.send_json("POST", "/api/v1/secrets", new).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
+    let found = caller.get("/api/v1/secrets/search").await;
+    assert!(found.body.contains("NEW") && !found.body.contains("OLD"), "{}", found.body);
+    let model = json!({"llm_model": "openai/gpt-4o"});
+    let patched = caller.send_json("PATCH", "/api/v1/settings", model).await;
+    assert_eq!(patched.status, StatusCode::OK, "{}", patched.body);
+    assert_eq!(caller.get("/api/v1/settings").await.json()["llm_model"], "openai/gpt-4o");
+    let made = caller.send_json("POST", "/api/keys", json!({"name": "k"})).await;
+    let key = made.json()["key"].as_str().expect("a key").into();
+    note_secret(&key);
+    let by_key = app.anonymous().with_key(&key).get("/api/v1/users/me").await;
+    assert_eq!(by_key.json()["id"], "583231");
+    // And the other way round.
+    let found = none.anonymous().get("/api/v1/secrets/search").await;
+    assert!(found.body.contains("OLD") && !found.body.contains("NEW"), "{}", found.body);
 }

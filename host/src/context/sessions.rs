@@ -56,7 +56,11 @@ impl Host {
         match &decision {
             Ok(Decision { session: SessionChange::Replace(content), .. }) => {
                 let mut lease = self.lease(strategy, session).await?;
-                lease.save(content).await?;
+                // Who renewed it meanwhile may have used up what this still has.
+                let current = lease.current().await?.filter(|_| !lease.was_interrupted());
+                if current.is_some_and(|current| current.content.equals(&session.content)) {
+                    lease.save(content).await?;
+                }
                 lease.release().await?;
             }
             Ok(Decision { session: SessionChange::Clear, .. })

@@ -106,6 +106,7 @@ impl Strategy {
         hint: Option<&str>,
         request: RequestId,
     ) -> Answer<LoginStep> {
+        let _log_in = self.enter_to_log_in()?;
         let (lane, permit) = self.enter()?;
         let mut store = self.store(lane, request, Reach::Anyone);
         let asked = wit::LoginRequest { attempt: attempt.lower(), hint };
@@ -127,6 +128,7 @@ impl Strategy {
         callback: Callback<'_>,
         request: RequestId,
     ) -> Answer<LoginStep> {
+        let _log_in = self.enter_to_log_in()?;
         let (lane, permit) = self.enter()?;
         let mut store = self.store(lane, request, Reach::Anyone);
         let answer = self

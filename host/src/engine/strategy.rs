@@ -43,6 +43,8 @@ pub struct Strategy {
     pub(super) limits: Limits,
     pub(super) lanes: Box<[Lane]>,
     pub(super) suspicion: Suspicion,
+    /// Places for log-ins among all calls.
+    pub(super) log_ins: Semaphore,
     /// Origins that browsers may be sent to.
     pub(super) destinations: Vec<url::Origin>,
     /// Names under which tokens may be stored.
@@ -146,6 +148,17 @@ impl Strategy {
             .chain(before)
             .find_map(|lane| Some((lane, lane.permits.try_acquire().ok()?)))
             .ok_or(CallError::Saturated(self.limits.concurrency.get()))
+    }
+
+    /// A place for a log-in. Strangers begin and end them, and have them wait for
+    /// an identity provider: the other half of the places is for who is in.
+    pub(super) fn enter_to_log_in(&self) -> Result<SemaphorePermit<'_>, CallError> {
+        let places = Self::log_ins(&self.limits);
+        self.log_ins.try_acquire().map_err(|_| CallError::Saturated(places))
+    }
+
+    pub(super) fn log_ins(limits: &Limits) -> usize {
+        limits.concurrency.get().div_ceil(2)
     }
 
     /// The only place that makes a store for a call.

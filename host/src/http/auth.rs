@@ -54,8 +54,16 @@ pub(super) async fn page(State(host): State<Host>, request: Request) -> Result<R
     let query = Query::of(&parts);
     let to = query.only("return_to")?.and_then(|to| checked(to, &host, &origin));
     let shown = shown_host(&origin);
-    match Caller::from_request_parts(&mut parts, &host).await {
-        Ok(Caller { outcome: Outcome::Authenticated(identity), session, .. }) => {
+    let peer = Peer::of(&parts);
+    let caller = async {
+        match Caller::from_request_parts(&mut parts, &host).await {
+            // The cookie is over; whoever signs in gets another.
+            Err(problem) if problem.is_bad_credential() => Ok(None),
+            caller => caller.map(Some),
+        }
+    };
+    match peer.asks(&host, caller).await {
+        Ok(Some(Caller { outcome: Outcome::Authenticated(identity), session, .. })) => {
             if let Some(to) = to {
                 return Ok(Redirect::to(&to).into_response());
             }
@@ -64,9 +72,7 @@ pub(super) async fn page(State(host): State<Host>, request: Request) -> Result<R
             let name = name.unwrap_or(id);
             Ok(pages::signed_in(&shown, name, session).into_response())
         }
-        Ok(Caller { outcome: Outcome::Anonymous, .. }) => offer(&host, &shown, to.as_deref()),
-        // The cookie is over; whoever signs in gets another.
-        Err(problem) if problem.is_bad_credential() => offer(&host, &shown, to.as_deref()),
+        Ok(_) => offer(&host, &shown, to.as_deref()),
         Err(problem) => Err(problem.noticed(Notice::Unavailable)),
     }
 }
@@ -105,7 +111,8 @@ pub(super) async fn start(State(host): State<Host>, request: Request) -> Result<
 async fn start_trip(host: &Host, parts: &Parts, id: RequestId) -> Result<Response, Problem> {
     // An image or a frame that begins log-ins would fill the browser with cookies.
     if parts.headers.get("sec-fetch-dest").is_some_and(|value| value != "document") {
-        return Err(Problem::forbidden_because("a log-in begins with a page of its own"));
+        let why = "A sign-in begins with a page of its own.";
+        return Err(Problem::forbidden_because(why).noticed(Notice::Unknown));
     }
     let origin = origin(host)?;
     let strategy = host.registry().current();

@@ -12,7 +12,7 @@ use crate::{
     host::Host,
     identity::{Credential, PresentedKey},
     secret,
-    store::{KeyRefusal, Sandbox, SandboxStatus, Session, SessionKey, VerifiedKey},
+    store::{KeyRefusal, Sandbox, SandboxStatus, Session, SessionKey, StoreError, VerifiedKey},
 };
 
 /// Carries the session key of a sandbox.
@@ -68,7 +68,14 @@ async fn session(host: &Host, headers: &HeaderMap) -> Result<Option<Box<Session>
     let cookies = Cookies::of(&host.config().server);
     let Some(text) = cookies.session(headers)? else { return Ok(None) };
     let key = SessionKey::parse(text).ok_or_else(|| cookies.bad_session("it is no session's"))?;
-    let found = host.store().session(&key).await?;
+    let found = match host.store().session(&key).await {
+        // Nobody could ever get past it, not even by a new log-in.
+        Err(error @ (StoreError::Cipher(_) | StoreError::Damaged(_))) => {
+            tracing::error!(%error, "a session cannot be read, and is over");
+            return Err(cookies.bad_session("it cannot be read"));
+        }
+        found => found?,
+    };
     found.map(|session| Some(Box::new(session))).ok_or_else(|| cookies.bad_session("it is over"))
 }
 

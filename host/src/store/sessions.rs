@@ -13,7 +13,7 @@ use sqlx::FromRow;
 use self::key::SessionId;
 pub use self::key::SessionKey;
 use super::{
-    Db, Lease, Store, StoreError, change, instant,
+    AuditEntry, Db, Lease, Store, StoreError, change, instant,
     leases::hold_lease,
     read, seconds,
     tokens::{SealedPair, put_token},
@@ -29,6 +29,9 @@ const SEEN_EVERY: u64 = 60;
 
 /// How often sessions that are over are cleared away, in seconds.
 const SWEEP_EVERY: u64 = 60;
+
+/// Sessions of one user at once; the oldest ends for the next.
+const MAX_SESSIONS: i64 = 100;
 
 /// A session that has begun.
 #[derive(Clone, Debug)]
@@ -105,7 +108,7 @@ impl Store {
         let absolute = now.saturating_add(self.limits.sessions.absolute.as_secs());
         let expires_at = content.expires_at.map_or(absolute, |at| at.min(absolute));
         let sealed = self.seal_session(user.as_str(), &id, content);
-        transact!(self.db, tx => {
+        let ended = transact!(self.db, tx => {
             let found: Option<(Option<i64>,)> =
                 sqlx::query_as("select disabled_at from users where id = $1")
                     .bind(user.as_str())
@@ -146,7 +149,29 @@ impl Store {
                     .await?;
                 put_token!(self, user.as_str(), name.as_str(), pair, tx);
             }
+            sqlx::query(
+                "delete from sessions where id_hash in (
+                     select id_hash from sessions where user_id = $1 and id_hash <> $2
+                     order by created_at desc limit $3 offset $4)",
+            )
+            .bind(user.as_str())
+            .bind(&id.0)
+            .bind(i64::MAX)
+            .bind(MAX_SESSIONS - 1)
+            .execute(&mut *tx)
+            .await?
+            .rows_affected()
         });
+        if ended > 0 {
+            let entry = AuditEntry {
+                actor: Some(user.to_string()),
+                action: "log-out".to_owned(),
+                outcome: "done".to_owned(),
+                reason: Some(format!("the oldest of more than {MAX_SESSIONS} sessions")),
+                ..AuditEntry::default()
+            };
+            super::note("the end of a session", self.note(&entry)).await;
+        }
         self.sweep(now).await;
         Ok(NewSession { key, expires_at })
     }

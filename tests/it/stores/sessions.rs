@@ -56,6 +56,25 @@ on_both_databases! {
         assert!(store.session(&second.key).await.unwrap().is_some());
     }
 
+    async fn the_oldest_session_ends_where_a_user_has_too_many(database: Database) {
+        let store = database.open().await;
+        let ada = user(&store, "ada").await.user;
+        let bob = user(&store, "bob").await.user;
+        let bobs = store.begin_session(&bob, &content(), &[], None).await.unwrap();
+        let mut keys = Vec::new();
+        for _ in 0..101 {
+            keys.push(store.begin_session(&ada, &content(), &[], None).await.unwrap().key);
+            database.clock.advance(1);
+        }
+        assert!(store.session(&keys[0]).await.unwrap().is_none());
+        for key in [&keys[1], &keys[100], &bobs.key] {
+            assert!(store.session(key).await.unwrap().is_some());
+        }
+        let entries = store.audit_of(&ada, 10).await.unwrap();
+        assert_eq!(entries.len(), 1);
+        assert_eq!(entries[0].reason.as_deref(), Some("the oldest of more than 100 sessions"));
+    }
+
     async fn a_session_ends_when_it_idles_and_when_it_is_old(database: Database) {
         let store = database.open().await;
         let ada = user(&store, "ada").await.user;

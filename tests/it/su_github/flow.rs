@@ -1,5 +1,7 @@
 //! Logging in: the browser's way to GitHub and back, and the token that stays.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use serde_json::{Value, json};
 use vestibule::{context::TokenError, engine::Renewal, identity::ProviderToken};
@@ -181,6 +183,9 @@ async fn strangers_do_not_lock_the_owner_out() {
     for _ in 0..50 {
         assert_eq!(Browser::new(&app).log_in(&github).await.status, StatusCode::FORBIDDEN);
     }
+    let entries = app.host.store().audit(100).await.unwrap();
+    let refused = entries.iter().filter(|entry| entry.outcome == "refused").count();
+    assert_eq!(refused, 50, "each of them is in the audit");
     github.sit_down(Some(Account::new(OCTOCAT, "octocat")));
     let mut browser = Browser::new(&app);
     browser.log_in(&github).await;
@@ -322,6 +327,33 @@ async fn a_github_that_says_nothing_is_given_up_in_time() {
         assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
         assert_nothing_came_of_it(&app, &mut browser, &reply).await;
     }
+}
+
+#[tokio::test]
+async fn strangers_whose_log_ins_hang_keep_nobody_out() {
+    let github = GitHub::start(Account::new(OCTOCAT, "octocat")).await;
+    let toml = format!(
+        "{LOCAL}auth.limits.concurrency = 4\nauth.limits.wall = '2s'\n{}",
+        github.toml("583231")
+    );
+    let app = TestApp::start("su-github", &toml).await;
+    let mut owner = Browser::new(&app);
+    assert_eq!(owner.log_in(&github).await.status, StatusCode::OK);
+    github.answer(Endpoint::Token, Answer::Silence);
+    let mut strangers = Vec::new();
+    for _ in 0..4 {
+        let mut browser = Browser::new(&app);
+        let callback = browser.go(&github).await;
+        strangers.push(async move { browser.get(&callback).await.status });
+    }
+    let asking = async {
+        // Long enough that as many as may have come as far as GitHub.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        owner.who().await
+    };
+    let (answers, who) = tokio::join!(at_once(strangers), asking);
+    assert_eq!(who, "583231");
+    assert_eq!(answers, [StatusCode::SERVICE_UNAVAILABLE; 4]);
 }
 
 #[tokio::test]

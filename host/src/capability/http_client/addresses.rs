@@ -18,6 +18,13 @@ use tower::Service;
 
 use crate::capability::LookUp;
 
+/// Metadata that is not link-local: of Alibaba Cloud and of Azure.
+const METADATA_V4: [[u8; 4]; 2] = [[100, 100, 100, 200], [168, 63, 129, 16]];
+
+/// Metadata among unique local addresses: of Amazon and of Google.
+const METADATA_V6: [[u16; 8]; 2] =
+    [[0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254], [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254]];
+
 /// Looks names up, and keeps back the addresses that they may not stand for.
 #[derive(Clone)]
 pub(super) struct Resolver {
@@ -93,6 +100,7 @@ fn may_stand_for(host: &str, address: IpAddr) -> bool {
             Some(inner) => may_stand_for_v4(host, inner),
             None if address.is_loopback() => is_local_name(host),
             // Global unicast without its special parts, and unique local.
+            None if METADATA_V6.contains(&address.segments()) => false,
             None => is_global_v6(address) || address.is_unique_local(),
         },
     }
@@ -106,7 +114,9 @@ fn may_stand_for_v4(host: &str, address: Ipv4Addr) -> bool {
         // "This network", IETF assignments, benchmarks, and all from 224 on:
         // multicast, reserved, broadcast (RFC 6890).
         [0 | 224..=255, ..] | [192, 0, 0, _] | [198, 18 | 19, ..] => true,
-        _ => address.is_link_local() || address.is_documentation(),
+        octets => {
+            METADATA_V4.contains(&octets) || address.is_link_local() || address.is_documentation()
+        }
     };
     !special
 }
@@ -179,6 +189,10 @@ mod tests {
             "0.0.0.0",
             "0.1.2.3",
             "169.254.169.254",
+            "100.100.100.200",
+            "168.63.129.16",
+            "fd00:ec2::254",
+            "fd20:ce::254",
             "192.0.0.192",
             "192.0.2.1",
             "198.18.0.1",

@@ -16,13 +16,14 @@ use crate::{
     host::Host,
     http::{
         Caller, Problem,
+        count::Peer,
         error::{NotAuthenticated, Unauthenticated},
         layer::refuse_foreign_origin,
         pages,
         session::Cookies,
         shown::shown,
     },
-    identity::{Outcome, PresentedSession, RequestId},
+    identity::{PresentedSession, RequestId},
     store::SessionKey,
 };
 
@@ -81,13 +82,14 @@ pub(in crate::http) async fn authenticate(
     let (mut parts, _) = request.into_parts();
     let id = request_id(&parts);
     let no = || Ok(Unauthenticated(Cookies::of(&host.config().server).no_session()));
-    let context = match Caller::from_request_parts(&mut parts, &host).await {
-        Ok(Caller { outcome: Outcome::Anonymous, .. }) => return Err(no()),
-        Ok(caller) => caller.into_context(&host, id).await,
-        Err(problem) => Err(problem),
+    let peer = Peer::of(&parts);
+    let context = async {
+        let caller = Caller::from_request_parts(&mut parts, &host).await?;
+        caller.into_context(&host, id).await
     };
-    match context {
-        Ok(_) => Ok(Json(Message { message: "User authenticated" })),
+    match peer.asks(&host, context).await {
+        Ok(Some(_)) => Ok(Json(Message { message: "User authenticated" })),
+        Ok(None) => Err(no()),
         Err(problem) if problem.is_bad_credential() => Err(no()),
         Err(problem) => Err(Err(problem)),
     }
@@ -104,10 +106,11 @@ async fn end(host: &Host, parts: &Parts, origin: &Url) -> Result<Option<Url>, Pr
         refuse_foreign_origin(host, &parts.headers)?;
     }
     let Some(key) = key else { return Ok(None) };
-    let session = host.store().session(&key).await?;
-    // First what was asked for: nothing that follows can undo it.
+    let session = host.store().session(&key).await;
+    // First what was asked for: nothing can undo it, and one that cannot be read
+    // ends as well.
     host.store().end_session(&key).await?;
-    let Some(session) = session else { return Ok(None) };
+    let Ok(Some(session)) = session else { return Ok(None) };
     let id = request_id(parts);
     audited(host, "log-out", Some(&session.user), None, id).await;
     let presented = PresentedSession { user: session.user, content: session.content };

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::{identity::SessionContent, secret::len};
+use crate::{
+    identity::SessionContent,
+    secret::{self, len},
+};
 
 /// What stands before the data and the texts of a session's secrets, as JSON and on
 /// a line of its own.
@@ -36,6 +39,14 @@ impl SessionContent {
         line.push(b'\n');
         line.extend_from_slice(&self.data);
         line
+    }
+
+    /// Whether both hold the same.
+    pub(crate) fn equals(&self, other: &Self) -> bool {
+        let same = |(ours, theirs): (&(String, Arc<_>), &(String, Arc<_>))| {
+            secret::digest(&ours.1) == secret::digest(&theirs.1)
+        };
+        self.header() == other.header() && self.secrets.iter().zip(&other.secrets).all(same)
     }
 
     /// What was sealed: a header and the texts after it.

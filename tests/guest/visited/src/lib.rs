@@ -1,6 +1,8 @@
 //! A strategy for tests with a log-in and without an identity provider: what the
 //! browser brings back says who has arrived and how their session behaves.
 
+use std::hint;
+
 use vestibule_sdk::login::{
     Attempt, Callback, LogOutRedirect, LogOutRequest, LoginRequest, LoginState, LoginStep,
     Redirect, SignedIn,
@@ -62,7 +64,7 @@ impl Visit {
         let lost = |error| Error::unavailable(format!("{error:?}"));
         let change = match self.renewal.as_str() {
             "replace" => SessionChange::Replace(next),
-            "save" => {
+            "save" | "touch" => {
                 session_store::begin_rotation().map_err(lost)?;
                 session_store::save(next).map_err(lost)?;
                 SessionChange::Keep
@@ -95,6 +97,13 @@ impl UserAuth for Visited {
                     .ok_or_else(|| Error::internal("a session of another strategy"))?;
                 if presented.refresh {
                     return visit.renewed(presented.session);
+                }
+                if visit.renewal == "touch" {
+                    // For long enough that another request overtakes this one.
+                    (0..30_000_000_u64).for_each(|n| _ = hint::black_box(n));
+                    let next = visit.session(presented.session.secrets);
+                    let outcome = Outcome::Authenticated(visit.identity());
+                    return Ok(Decision { outcome, session: SessionChange::Replace(next) });
                 }
                 let who = match visit.renewal.as_str() {
                     // What a strategy must not be able to do is tried as well.
