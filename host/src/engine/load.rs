@@ -40,6 +40,7 @@ use crate::{
     capability::{
         self, Context, Granted, Hooks, Reach,
         http_client::{Client, authorities},
+        jose::Issuers,
         secrets::FingerprintKey,
     },
     clock::Clock,
@@ -105,6 +106,7 @@ impl Compiled {
             fingerprints,
             store: None,
             http: None,
+            issuers: None,
             tokens: Vec::new(),
             hooks: Hooks::default(),
         };
@@ -163,6 +165,10 @@ impl Engine {
         grants::check(&compiled.contract, Some(&description), config)?;
         let settings = settings::resolve(&description.settings, &config.auth, &config.source)?;
         let http = self.http(config)?;
+        let issuers = http.as_ref().map(|http| {
+            let granted = config.auth.grants.jose.clone();
+            Arc::new(Issuers::new(granted, Arc::clone(http), clock.clone()))
+        });
         let (calls, shards) = (limits.concurrency.get(), self.shards.len());
         let plain = serde_json::Value::Object(settings.plain).to_string();
         let lanes = compiled
@@ -181,6 +187,7 @@ impl Engine {
                     fingerprints: self.fingerprints.clone(),
                     store: None,
                     http: http.clone(),
+                    issuers: issuers.clone(),
                     tokens: config.auth.grants.token_store.clone(),
                     hooks: self.hooks.clone(),
                 };
@@ -290,11 +297,11 @@ impl Engine {
     /// nothing is granted that would need them: a mistake is best told early.
     fn http(&self, config: &Config) -> Result<Option<Arc<Client>>, LoadError> {
         let authorities = authorities(config).map_err(LoadError::CaFile)?;
-        let origins = config.auth.grants.under("http");
-        if origins.is_empty() {
+        let grants = &config.auth.grants;
+        if grants.http.is_empty() && grants.jose.is_empty() {
             return Ok(None);
         }
-        Client::new(origins, authorities, self.hooks.look_up.clone())
+        Client::new(&grants.http, authorities, self.hooks.look_up.clone())
             .map(|client| Some(Arc::new(client)))
             .map_err(|error| LoadError::Host(error.into()))
     }
