@@ -165,10 +165,8 @@ impl Engine {
         grants::check(&compiled.contract, Some(&description), config)?;
         let settings = settings::resolve(&description.settings, &config.auth, &config.source)?;
         let http = self.http(config)?;
-        let issuers = http.as_ref().map(|http| {
-            let granted = config.auth.grants.jose.clone();
-            Arc::new(Issuers::new(granted, Arc::clone(http), clock.clone()))
-        });
+        let grants = &config.auth.grants;
+        let issuers = http.as_ref().map(|http| Issuers::new(&grants.jose, http, &clock));
         let (calls, shards) = (limits.concurrency.get(), self.shards.len());
         let plain = serde_json::Value::Object(settings.plain).to_string();
         let lanes = compiled
@@ -195,7 +193,6 @@ impl Engine {
             })
             .collect::<Result<_, _>>()?;
         let suspicion = Suspicion::none();
-        let grants = &config.auth.grants;
         let origins = grants.http.iter().chain(&grants.browser);
         let strategy = Strategy {
             description,

@@ -50,8 +50,13 @@ pub(super) struct Document {
 
 impl Issuers {
     /// Those that the operator granted, to the letter.
-    pub(crate) fn new(granted: Vec<String>, client: Arc<Client>, clock: Clock) -> Self {
-        Self { granted, client, clock, sources: Mutex::default() }
+    pub(crate) fn new(granted: &[String], client: &Arc<Client>, clock: &Clock) -> Arc<Self> {
+        Arc::new(Self {
+            granted: granted.to_vec(),
+            client: Arc::clone(client),
+            clock: clock.clone(),
+            sources: Mutex::default(),
+        })
     }
 
     /// What is known of an issuer, where it is granted.
@@ -172,6 +177,8 @@ impl Source {
                     format!("its jwks_uri is {text:?}; to mean it, grant its origin as well")
                 })?)
             }
+            // Without keys the document is of no use, and not kept.
+            None if self.issuer.jwks_url.is_none() => return Err("it names no key set".to_owned()),
             None => None,
         };
         let in_callback = object.get("authorization_response_iss_parameter_supported");
