@@ -125,7 +125,7 @@ async fn say(says: Says) -> Response {
         }
         Says::TooMuch => answer(200, "application/json", unannounced(160, 64 << 10)),
         Says::Nothing => {
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_mins(1)).await;
             answer(200, "application/json", "{}")
         }
     }
