@@ -92,6 +92,8 @@ pub(crate) struct Granted {
     pub(crate) store: Option<Store>,
     /// What `http-client` may reach; `None` is nothing.
     pub(crate) http: Option<Arc<http_client::Client>>,
+    /// Whose tokens `jose` may verify; `None` is nobody's.
+    pub(crate) issuers: Option<Arc<jose::Issuers>>,
     /// The names that `token-store` may reach.
     pub(crate) tokens: Vec<String>,
     /// What tests look at and put in the place of the world.

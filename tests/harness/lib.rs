@@ -4,6 +4,7 @@ pub mod browser;
 pub mod craft;
 pub mod database;
 pub mod github;
+pub mod issuer;
 pub mod keys;
 pub mod logs;
 pub mod memory;

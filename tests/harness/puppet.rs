@@ -20,9 +20,22 @@ pub async fn hooked(origins: &[&str], toml: &str, hooks: Hooks) -> TestApp {
 
 /// The same on a database.
 pub async fn on(database: &Database, origins: &[&str], toml: &str, hooks: Hooks) -> TestApp {
+    verifying(database, &["https://nowhere.example"], origins, toml, hooks).await
+}
+
+/// The same with these issuers granted.
+pub async fn verifying(
+    database: &Database,
+    issuers: &[&str],
+    origins: &[&str],
+    toml: &str,
+    hooks: Hooks,
+) -> TestApp {
     let origins = if origins.is_empty() { &["https://nowhere.example"][..] } else { origins };
-    let toml =
-        format!("{toml}\n[auth.grants]\nhttp = {origins:?}\ntoken_store = ['github', 'offline']\n");
+    let toml = format!(
+        "{toml}\n[auth.grants]\nhttp = {origins:?}\njose = {issuers:?}\n\
+         token_store = ['github', 'offline']\n"
+    );
     TestApp::start_on(database, "puppet", &toml, &[], hooks).await.expect("the app starts")
 }
 

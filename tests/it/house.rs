@@ -31,13 +31,14 @@ const ROOMS: [(&str, &[&str]); 13] = [
 ];
 
 /// Each dependency that has one door, and the room with the door.
-const DOORS: [(&str, &[&str]); 13] = [
+const DOORS: [(&str, &[&str]); 14] = [
     ("axum", &["http"]),
     ("tower_http", &["http"]),
     ("utoipa", &["http"]),
     ("utoipa_axum", &["http"]),
     ("clap", &["cli"]),
     ("wasmtime", &["engine", "capability", "bindings"]),
+    ("aws_lc_rs", &["capability"]),
     ("hyper_rustls", &["capability"]),
     ("rustls", &["capability"]),
     ("webpki_roots", &["capability"]),

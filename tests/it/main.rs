@@ -10,6 +10,7 @@ mod hostile_calls;
 mod hostile_files;
 mod house;
 mod http_client;
+mod jose;
 mod login;
 mod openapi;
 mod operator;

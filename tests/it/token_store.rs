@@ -299,7 +299,8 @@ on_both_databases! {
     async fn without_a_database_tokens_are_unavailable(database: Database) {
         let text = format!(
             "database.url = '{}'\nauth.strategy = '{}'\n[auth.grants]\n\
-             http = ['https://nowhere.example']\ntoken_store = ['github']\n",
+             http = ['https://nowhere.example']\njose = ['https://nowhere.example']\n\
+             token_store = ['github']\n",
             database.url,
             component("puppet").display(),
         );

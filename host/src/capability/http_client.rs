@@ -14,12 +14,14 @@ use std::time::Duration;
 
 use http::header::{HeaderName, HeaderValue};
 use rustls::RootCertStore;
+use url::Url;
 use wasmtime::component::ResourceTableError;
 use zeroize::Zeroizing;
 
 pub(crate) use self::authorities::authorities;
+pub(super) use self::{capture::Pointer, origins::readable};
 use self::{
-    capture::{Pointer, Sought, capture},
+    capture::{Sought, capture},
     origins::Origins,
     transport::{Reply, Transport},
 };
@@ -62,6 +64,27 @@ impl Client {
     ) -> Result<Self, rustls::Error> {
         let transport = Transport::new(authorities, look_up)?;
         Ok(Self { origins: Origins::new(origins), transport })
+    }
+
+    /// Whether the operator granted the origin of a URL.
+    pub(super) fn grants(&self, url: &Url) -> bool {
+        self.origins.hold(url)
+    }
+
+    /// The document at a URL, which the host asks for on its own account: whoever
+    /// calls has decided that it may.
+    pub(super) async fn document(
+        &self,
+        url: Url,
+        patience: Duration,
+    ) -> Result<Zeroizing<Vec<u8>>, String> {
+        let told = |error: HttpError| format!("{error:?}");
+        let request = request::document(origins::sendable(url).map_err(told)?);
+        let reply = self.transport.exchange(request, patience).await.map_err(told)?;
+        match reply.head.status.as_u16() {
+            200 => Ok(reply.body),
+            other => Err(format!("the answer is {other}")),
+        }
     }
 }
 

@@ -43,6 +43,12 @@ impl Secret {
     }
 }
 
+/// The text, for the two that work on it outside a component: a request on its
+/// way to a granted server, and the check of a token.
+pub(super) fn shown(secret: &SecretString) -> &str {
+    secret::reveal(secret)
+}
+
 /// Keys the digests by which a log tells secrets apart.
 #[derive(Clone)]
 pub(crate) struct FingerprintKey([u8; 32]);

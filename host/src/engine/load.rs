@@ -9,6 +9,7 @@ mod contract;
 mod error;
 mod file;
 mod grants;
+mod lane;
 
 use std::{
     collections::BTreeMap,
@@ -25,6 +26,7 @@ use wasmtime::{
     component::{Component, Linker},
 };
 
+use self::lane::lane;
 pub use self::{contract::Import, error::LoadError};
 use super::{
     Engine,
@@ -32,7 +34,7 @@ use super::{
     description::Description,
     limits::Limits,
     settings,
-    strategy::{Lane, Strategy},
+    strategy::Strategy,
     suspicion::Suspicion,
 };
 use crate::{
@@ -40,10 +42,11 @@ use crate::{
     capability::{
         self, Context, Granted, Hooks, Reach,
         http_client::{Client, authorities},
+        jose::Issuers,
         secrets::FingerprintKey,
     },
     clock::Clock,
-    config::{self, Config, Grants},
+    config::{self, Config},
     hex,
     identity::RequestId,
 };
@@ -105,6 +108,7 @@ impl Compiled {
             fingerprints,
             store: None,
             http: None,
+            issuers: None,
             tokens: Vec::new(),
             hooks: Hooks::default(),
         };
@@ -163,6 +167,8 @@ impl Engine {
         grants::check(&compiled.contract, Some(&description), config)?;
         let settings = settings::resolve(&description.settings, &config.auth, &config.source)?;
         let http = self.http(config)?;
+        let grants = &config.auth.grants;
+        let issuers = http.as_ref().map(|http| Issuers::new(&grants.jose, http, &clock));
         let (calls, shards) = (limits.concurrency.get(), self.shards.len());
         let plain = serde_json::Value::Object(settings.plain).to_string();
         let lanes = compiled
@@ -181,6 +187,7 @@ impl Engine {
                     fingerprints: self.fingerprints.clone(),
                     store: None,
                     http: http.clone(),
+                    issuers: issuers.clone(),
                     tokens: config.auth.grants.token_store.clone(),
                     hooks: self.hooks.clone(),
                 };
@@ -188,7 +195,6 @@ impl Engine {
             })
             .collect::<Result<_, _>>()?;
         let suspicion = Suspicion::none();
-        let grants = &config.auth.grants;
         let origins = grants.http.iter().chain(&grants.browser);
         let strategy = Strategy {
             description,
@@ -291,11 +297,11 @@ impl Engine {
     /// nothing is granted that would need them: a mistake is best told early.
     fn http(&self, config: &Config) -> Result<Option<Arc<Client>>, LoadError> {
         let authorities = authorities(config).map_err(LoadError::CaFile)?;
-        let origins = config.auth.grants.under("http");
-        if origins.is_empty() {
+        let grants = &config.auth.grants;
+        if grants.http.is_empty() && grants.jose.is_empty() {
             return Ok(None);
         }
-        Client::new(origins, authorities, self.hooks.look_up.clone())
+        Client::new(&grants.http, authorities, self.hooks.look_up.clone())
             .map(|client| Some(Arc::new(client)))
             .map_err(|error| LoadError::Host(error.into()))
     }
@@ -367,31 +373,4 @@ fn initial_memory(component: &Component) -> u64 {
     component
         .resources_required()
         .map_or(u64::MAX, |needs| needs.max_initial_memory_size.unwrap_or(0) * PAGE)
-}
-
-/// Links a component to what it is granted, on one shard.
-fn lane(
-    component: &Component,
-    grants: &Grants,
-    waits: bool,
-    granted: Granted,
-    permits: usize,
-) -> Result<Lane, LoadError> {
-    let engine = component.engine().clone();
-    let mut linker = Linker::<Call>::new(&engine);
-    capability::link(&mut linker, |key| !grants.under(key).is_empty(), |call| &mut call.context)
-        .map_err(LoadError::Host)?;
-    let pre = linker.instantiate_pre(component).map_err(LoadError::WrongType)?;
-    let authenticate = component
-        .get_export_index(None, "vestibule:auth/user-auth@0.1.0")
-        .and_then(|interface| component.get_export_index(Some(&interface), "authenticate"))
-        .ok_or_else(|| LoadError::MissingExport("authenticate".to_owned()))?;
-    Ok(Lane {
-        pre: bindings::StrategyPre::new(pre).map_err(LoadError::WrongType)?,
-        authenticate,
-        waits,
-        engine,
-        granted: Arc::new(granted),
-        permits: Semaphore::new(permits),
-    })
 }

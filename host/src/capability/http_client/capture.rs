@@ -19,13 +19,13 @@ const MIN_SOUGHT_BYTES: usize = 8;
 pub(super) type Captured = Vec<Option<Zeroizing<String>>>;
 
 /// A pointer (RFC 6901) as its parts.
-pub(super) struct Pointer {
+pub(in crate::capability) struct Pointer {
     text: String,
     parts: Vec<String>,
 }
 
 impl Pointer {
-    pub(super) fn parse(text: String) -> Option<Self> {
+    pub(in crate::capability) fn parse(text: String) -> Option<Self> {
         let mut parts = text.split('/');
         if parts.next() != Some("") {
             return None;
@@ -37,6 +37,11 @@ impl Pointer {
             })
             .collect::<Option<_>>()?;
         Some(Self { text, parts })
+    }
+
+    /// What it points to in a document.
+    pub(in crate::capability) fn find<'a>(&self, document: &'a Value) -> Option<&'a Value> {
+        document.pointer(&self.text)
     }
 }
 

@@ -20,25 +20,40 @@ impl Origins {
     /// A URL at a granted origin, as it is sent. What is refused is named by its
     /// origin alone: the rest of a URL may be nobody's business.
     pub(super) fn admit(&self, text: &str) -> Result<Uri, HttpError> {
-        let invalid = |what: &str| HttpError::InvalidRequest(what.to_owned());
-        // The parser would leave them out without a word.
-        if text.contains(|character: char| character.is_control() || character == ' ') {
-            return Err(invalid("the URL has a blank or a control character in it"));
+        let url = readable(text)?;
+        if !self.hold(&url) {
+            return Err(HttpError::NotGranted(url.origin().ascii_serialization()));
         }
-        let mut url = Url::parse(text).map_err(|_| invalid("this is no absolute URL"))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(invalid("only http and https can be asked for"));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(invalid("a URL cannot hold a user or a password"));
-        }
-        let origin = url.origin();
-        if !self.0.contains(&origin) {
-            return Err(HttpError::NotGranted(origin.ascii_serialization()));
-        }
-        url.set_fragment(None);
-        url.as_str().parse().map_err(|_| invalid("the URL cannot be sent"))
+        sendable(url)
     }
+
+    /// Whether a URL is at one of them.
+    pub(super) fn hold(&self, url: &Url) -> bool {
+        self.0.contains(&url.origin())
+    }
+}
+
+/// A URL that can be read in one way only.
+pub(in crate::capability) fn readable(text: &str) -> Result<Url, HttpError> {
+    let invalid = |what: &str| HttpError::InvalidRequest(what.to_owned());
+    // The parser would leave them out without a word.
+    if text.contains(|character: char| character.is_control() || character == ' ') {
+        return Err(invalid("the URL has a blank or a control character in it"));
+    }
+    let url = Url::parse(text).map_err(|_| invalid("this is no absolute URL"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(invalid("only http and https can be asked for"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(invalid("a URL cannot hold a user or a password"));
+    }
+    Ok(url)
+}
+
+pub(super) fn sendable(mut url: Url) -> Result<Uri, HttpError> {
+    url.set_fragment(None);
+    let unsent = |_| HttpError::InvalidRequest("the URL cannot be sent".to_owned());
+    url.as_str().parse().map_err(unsent)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri,
-    header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
+    header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
 };
 use http_body_util::Full;
 use secrecy::SecretString;
@@ -16,7 +16,8 @@ use zeroize::Zeroizing;
 
 use super::Failure;
 use crate::{
-    bindings::vestibule::auth::http_client as wit, capability::secrets::Secret, secret::reveal,
+    bindings::vestibule::auth::http_client as wit,
+    capability::secrets::{Secret, shown},
 };
 
 /// Headers that the host writes, or that belong to one connection: a strategy
@@ -63,7 +64,7 @@ impl Text {
     fn shown(&self) -> &str {
         match self {
             Self::Plain(text) => text,
-            Self::Secret(secret) => reveal(secret),
+            Self::Secret(secret) => shown(secret),
         }
     }
 }
@@ -90,6 +91,17 @@ pub(super) fn outgoing(
     *sent.uri_mut() = uri;
     *sent.headers_mut() = headers;
     Ok(Outgoing { request: sent, secrets: writer.secrets })
+}
+
+/// A request of the host's own, for a document that everybody may see.
+pub(super) fn document(uri: Uri) -> Request<Full<Bytes>> {
+    let mut sent = Request::new(Full::default());
+    *sent.uri_mut() = uri;
+    let headers = sent.headers_mut();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(USER));
+    sent
 }
 
 struct Writer<'a> {

@@ -1,5 +1,5 @@
 //! A strategy that does what the header `x-script` says, to show what can be done
-//! with `http-client` and `token-store`, and what cannot.
+//! with `http-client`, `jose` and `token-store`, and what cannot.
 //!
 //! A script is a list of steps in JSON; each answers with a claim of its number.
 
@@ -9,6 +9,7 @@ use vestibule_sdk::{
 };
 
 mod script;
+mod tokens;
 
 use script::Stage;
 

@@ -5,6 +5,8 @@ use std::fmt::Debug;
 use serde::Deserialize;
 use vestibule_sdk::{NewToken, Secret, http, log, secrets, token_store};
 
+use crate::tokens::{Place, Verify};
+
 /// One step.
 #[derive(Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
@@ -41,6 +43,10 @@ pub(crate) enum Step {
     Log {
         text: String,
     },
+    /// Reads an issuer's discovery document.
+    Discover(Place),
+    /// Has a token verified.
+    Verify(Box<Verify>),
     Trap,
 }
 
@@ -153,6 +159,8 @@ impl Stage {
                 log::info(&text, &[]);
                 "logged".into()
             }
+            Step::Discover(place) => told(place.discover()),
+            Step::Verify(verify) => told(verify.verify(&self.handles)),
             Step::Trap => panic!("panics as told"),
         }
     }
