@@ -100,7 +100,7 @@ impl UserAuth for Visited {
                 }
                 if visit.renewal == "touch" {
                     // For long enough that another request overtakes this one.
-                    (0..30_000_000_u64).for_each(|n| _ = hint::black_box(n));
+                    (0..200_000_000_u64).for_each(|n| _ = hint::black_box(n));
                     let next = visit.session(presented.session.secrets);
                     let outcome = Outcome::Authenticated(visit.identity());
                     return Ok(Decision { outcome, session: SessionChange::Replace(next) });
