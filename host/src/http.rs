@@ -83,13 +83,17 @@ fn open() -> OpenApiRouter<Host> {
         .routes(routes!(service::health));
     let visitors = OpenApiRouter::new()
         .routes(routes!(whoami::session))
+        .routes(routes!(auth::log_out::authenticate))
+        .routes(routes!(auth::log_out::api_log_out));
+    let browsers = OpenApiRouter::new()
         .routes(routes!(auth::page))
         .routes(routes!(auth::start))
         .routes(routes!(auth::callback))
-        .routes(routes!(auth::log_out::log_out))
-        .routes(routes!(auth::log_out::authenticate))
-        .routes(routes!(auth::log_out::api_log_out));
-    Group::Operators.complete(operators).merge(Group::Visitors.complete(visitors))
+        .routes(routes!(auth::log_out::log_out));
+    Group::Operators
+        .complete(operators)
+        .merge(Group::Visitors.complete(visitors))
+        .merge(Group::Browsers.complete(browsers))
 }
 
 /// What belongs to the caller.

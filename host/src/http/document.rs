@@ -124,6 +124,8 @@ pub(super) enum Group {
     Operators,
     /// Users, or nobody yet.
     Visitors,
+    /// Browsers, to whom a problem is a page.
+    Browsers,
     /// Users.
     Users,
     /// Running sandboxes.
@@ -145,7 +147,8 @@ impl Group {
     fn complete_operation(self, operation: &mut Operation) {
         operation.tags = Some(vec![self.tag().to_owned()]);
         operation.security.get_or_insert_with(|| {
-            let nobody = matches!(self, Self::Visitors).then(SecurityRequirement::default);
+            let nobody =
+                matches!(self, Self::Visitors | Self::Browsers).then(SecurityRequirement::default);
             let one = |name: &&str| SecurityRequirement::new(*name, NO_SCOPES);
             self.credentials().iter().map(one).chain(nobody).collect()
         });
@@ -157,12 +160,20 @@ impl Group {
         let of_body: &[&str] = if reads { &BODY_PROBLEMS } else { &[] };
         let answers = &mut operation.responses.responses;
         for status in self.problems().iter().chain(of_body) {
-            let shared = || Ref::from_response_name(problem(status)).into();
+            let shared = || match self {
+                Self::Browsers => RefOr::T(Response::new("A page that says what went wrong")),
+                _ => Ref::from_response_name(problem(status)).into(),
+            };
             answers.entry((*status).to_owned()).or_insert_with(shared);
         }
         for (status, response) in answers {
             if let RefOr::T(response) = response {
                 explain(status, response);
+                if matches!(self, Self::Browsers) && status.starts_with(['4', '5']) {
+                    let text = ObjectBuilder::new().schema_type(Type::String).build();
+                    let page = Content::new(Some(text));
+                    response.content.insert("text/html".to_owned(), page.into());
+                }
             }
         }
     }
@@ -170,7 +181,7 @@ impl Group {
     fn tag(self) -> &'static str {
         match self {
             Self::Operators => "operators",
-            Self::Visitors | Self::Users => "users",
+            Self::Visitors | Self::Browsers | Self::Users => "users",
             Self::Sandboxes => "sandboxes",
             Self::Services => "services",
         }
@@ -180,7 +191,7 @@ impl Group {
     fn credentials(self) -> &'static [&'static str] {
         match self {
             Self::Operators => &[],
-            Self::Visitors | Self::Users => &[API_KEY, SESSION_COOKIE],
+            Self::Visitors | Self::Browsers | Self::Users => &[API_KEY, SESSION_COOKIE],
             Self::Sandboxes => &[SESSION_KEY],
             Self::Services => &[SERVICE_KEY],
         }
@@ -190,7 +201,9 @@ impl Group {
     fn problems(self) -> &'static [&'static str] {
         match self {
             Self::Operators => &["500"],
-            Self::Visitors | Self::Users => &["400", "401", "403", "421", "429", "500", "503"],
+            Self::Visitors | Self::Browsers | Self::Users => {
+                &["400", "401", "403", "421", "429", "500", "503"]
+            }
             Self::Sandboxes => &["400", "401", "403", "429", "500", "503"],
             Self::Services => &["400", "401", "429", "500", "503"],
         }
