@@ -1,5 +1,7 @@
 //! Asking a strategy for the token of a Git provider.
 
+use std::collections::BTreeSet;
+
 use wasmtime::component::ResourceTable;
 
 use super::{
@@ -73,8 +75,8 @@ impl Strategy {
             .await;
         let table = &mut store.data_mut().context.table;
         let tokens = answer.and_then(|results| {
-            let known = results.iter().all(|result| PROVIDERS.contains(&result.provider.as_str()));
-            if !known || results.len() > PROVIDERS.len() {
+            let names: Vec<&str> = results.iter().map(|result| result.provider.as_str()).collect();
+            if !are_providers(&names) {
                 return Err(CallError::MalformedOutput(
                     "it lists a provider that there is none of, or one twice",
                 ));
@@ -113,6 +115,12 @@ impl Strategy {
     }
 }
 
+/// Whether each is a provider's name, and none stands there twice.
+fn are_providers(names: &[&str]) -> bool {
+    let known = names.iter().all(|name| PROVIDERS.contains(name));
+    known && names.iter().collect::<BTreeSet<_>>().len() == names.len()
+}
+
 /// A token that a component hands over for a provider.
 fn taken(
     table: &mut ResourceTable,
@@ -137,5 +145,18 @@ fn refusal(error: wit::TokenError) -> TokenRefusal {
         wit::TokenError::Reconnect(why) => TokenRefusal::Reconnect(output::cut(why)),
         wit::TokenError::Unavailable(why) => TokenRefusal::Unavailable(output::cut(why)),
         wit::TokenError::Internal(why) => TokenRefusal::Internal(output::cut(why)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_names_each_provider_once_and_no_other() {
+        let [one, other, ..] = PROVIDERS;
+        assert!(are_providers(&[]) && are_providers(&[one, other]));
+        assert!(!are_providers(&[one, one]));
+        assert!(!are_providers(&["somebody"]));
     }
 }

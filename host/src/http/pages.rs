@@ -147,27 +147,24 @@ pub(super) fn signed_out(host: &str) -> Page {
 /// Signed out here; on to the identity provider's page. Not by a redirect: the
 /// policy of the page with the form would forbid it.
 pub(super) fn leaving(to: &str) -> Page {
-    let refresh = format!("0; url={to}");
-    let head = html! { meta http-equiv="refresh" content=(refresh); };
-    let body = html! {
-        h1 { "You are signed out here" }
-        p { "One moment: the sign-in provider is told." }
-        a.button href=(to) { "Go on" }
-    };
-    whole("Signed out", &head, &body)
+    moving_on("You are signed out here", "One moment: the sign-in provider is told.", to)
 }
 
 /// Moves on within this site, so that a `Strict` cookie that this very answer
 /// sets is sent: on a redirect that began at another site it would not be.
 pub(super) fn onward(to: &str) -> Page {
+    moving_on("You are signed in", "One moment.", to)
+}
+
+fn moving_on(title: &str, text: &str, to: &str) -> Page {
     let refresh = format!("0; url={to}");
     let head = html! { meta http-equiv="refresh" content=(refresh); };
     let body = html! {
-        h1 { "You are signed in" }
-        p { "One moment." }
+        h1 { (title) }
+        p { (text) }
         a.button href=(to) { "Go on" }
     };
-    whole("Signed in", &head, &body)
+    whole(title, &head, &body)
 }
 
 /// What went wrong, with the request's id for whoever is asked about it.
