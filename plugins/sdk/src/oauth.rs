@@ -8,7 +8,7 @@ mod answer;
 mod lifetime;
 
 pub use answer::{Answer, Failure};
-pub use lifetime::{expires_at, margin};
+pub use lifetime::{Margin, expires_at, margin};
 
 use crate::{
     Secret,
@@ -81,12 +81,15 @@ impl TokenEndpoint<'_> {
         verifier: &Secret,
         redirect_uri: &str,
     ) -> Result<Tokens, Failure> {
-        let tokens = self.ask(vec![
-            Field::text("grant_type", "authorization_code"),
-            Field::secret("code", code),
-            Field::secret("code_verifier", verifier),
-            Field::text("redirect_uri", redirect_uri),
-        ])?;
+        let tokens = self.ask(
+            vec![
+                Field::text("grant_type", "authorization_code"),
+                Field::secret("code", code),
+                Field::secret("code_verifier", verifier),
+                Field::text("redirect_uri", redirect_uri),
+            ],
+            &[],
+        )?;
         if tokens.answer.token_type.is_none() {
             return Err(Failure::Transient("it does not say of what type the token is".into()));
         }
@@ -95,13 +98,23 @@ impl TokenEndpoint<'_> {
 
     /// Renews an access token (RFC 6749 section 6).
     pub fn refresh(&self, refresh: &Secret) -> Result<Tokens, Failure> {
-        self.ask(vec![
-            Field::text("grant_type", "refresh_token"),
-            Field::secret("refresh_token", refresh),
-        ])
+        self.refresh_where(refresh, &[])
     }
 
-    fn ask<'a>(&'a self, mut form: Vec<Field<'a>>) -> Result<Tokens, Failure> {
+    /// The same where these codes refuse the refresh token as well.
+    pub(crate) fn refresh_where(
+        &self,
+        refresh: &Secret,
+        refusals: &[&str],
+    ) -> Result<Tokens, Failure> {
+        let form = vec![
+            Field::text("grant_type", "refresh_token"),
+            Field::secret("refresh_token", refresh),
+        ];
+        self.ask(form, refusals)
+    }
+
+    fn ask<'a>(&'a self, mut form: Vec<Field<'a>>, refusals: &[&str]) -> Result<Tokens, Failure> {
         let authorization = match self.client_auth {
             ClientAuth::Form => {
                 form.push(Field::text("client_id", self.client_id));
@@ -123,7 +136,8 @@ impl TokenEndpoint<'_> {
             ..http::Request::new(Method::Post, self.url)
         };
         let reply = http::send(&request)?;
-        let answer = Answer::read(reply.status, reply.header("content-type"), &reply.body)?;
+        let content_type = reply.header("content-type");
+        let answer = Answer::read(reply.status, content_type, &reply.body, refusals)?;
         let mut captured = reply.captured.into_iter();
         let mut next = || captured.next().flatten();
         let (access, refresh, id) = (next(), next(), next());
