@@ -18,7 +18,7 @@ use std::{
 
 pub(crate) use self::source::did_you_mean;
 pub use self::{
-    data::{Encryption, Limits, RateLimits, Secrets, Sessions},
+    data::{Encryption, Limits, OnRefreshFailure, ProviderTokens, RateLimits, Secrets, Sessions},
     grants::Grants,
     server::Server,
     source::{Environment, Source},
@@ -58,6 +58,8 @@ pub struct Config {
     pub sessions: Sessions,
     /// `[secrets]`
     pub secrets: Secrets,
+    /// `[provider_tokens]`
+    pub provider_tokens: ProviderTokens,
     /// `[rate_limits]`
     pub rate_limits: RateLimits,
     /// `[plugins]`
@@ -199,6 +201,12 @@ impl Config {
         };
         section.finish(mistakes);
 
+        let mut section = root.section("provider_tokens", mistakes);
+        let provider_tokens = ProviderTokens {
+            on_refresh_failure: section.take("on_refresh_failure", mistakes).unwrap_or_default(),
+        };
+        section.finish(mistakes);
+
         let mut section = root.section("rate_limits", mistakes);
         let usual = RateLimits::default();
         let mut rate = |name, usual| section.take(name, mistakes).unwrap_or(usual);
@@ -238,6 +246,7 @@ impl Config {
             encryption,
             sessions,
             secrets,
+            provider_tokens,
             rate_limits,
             plugins,
             auth,
@@ -361,6 +370,19 @@ mod tests {
         assert!(config.server.allow_open);
         assert_eq!(config.auth.limits.concurrency.get(), 7);
         assert_eq!(config.auth.grants.http, ["https://a.example", "https://b.example"]);
+    }
+
+    #[test]
+    fn what_a_failed_renewal_means_is_one_of_two_things() {
+        let failure = |text: &str| {
+            let text = format!("auth.strategy = 'none'\n{text}");
+            parse(&text, &[]).map(|config| config.provider_tokens.on_refresh_failure)
+        };
+        assert_eq!(failure(""), Ok(OnRefreshFailure::Fail));
+        let keep = "provider_tokens.on_refresh_failure = 'keep-old'";
+        assert_eq!(failure(keep), Ok(OnRefreshFailure::KeepOld));
+        let error = failure("provider_tokens.on_refresh_failure = 'ignore'").unwrap_err();
+        assert!(error.contains("expected `fail` or `keep-old`"), "{error}");
     }
 
     #[test]

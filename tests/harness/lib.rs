@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod craft;
 pub mod database;
+pub mod forges;
 pub mod github;
 pub mod issuer;
 pub mod keys;
