@@ -10,6 +10,7 @@ pub mod keys;
 pub mod logs;
 pub mod memory;
 pub mod peer;
+pub mod pen;
 pub mod puppet;
 pub mod run;
 pub mod strategies;

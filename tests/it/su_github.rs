@@ -1,6 +1,7 @@
 //! One person, by GitHub: how it is configured, and whom it believes without a
 //! log-in.
 
+mod crash;
 mod flow;
 mod plaintext;
 mod tokens;
