@@ -21,7 +21,7 @@ use crate::{
     context::{ConversationSettings, HeldToken, TokenError},
     engine::Renewal,
     host::Host,
-    identity::{ConversationId, PROVIDERS, RequestId, UserId},
+    identity::{ConversationId, MAX_ID_BYTES, PROVIDERS, RequestId, UserId},
     store::Settings,
 };
 
@@ -109,6 +109,9 @@ pub(super) async fn refresh(
     let no_user = |_| Problem::absent("there is no such user");
     let user = held.user_id.map(UserId::new).transpose().map_err(no_user)?;
     let tokens = held.provider_tokens.into_iter().map(|(provider, Object(held))| {
+        if held.user_id.as_ref().is_some_and(|id| id.len() > MAX_ID_BYTES) {
+            return Err(Problem::unprocessable("an account's id has at most 255 bytes"));
+        }
         let token = HeldToken {
             token: usable_token(held.token)?.map(Arc::new),
             account_id: held.user_id,

@@ -135,6 +135,7 @@ async fn what_a_service_may_not_or_cannot_ask_is_told_apart() {
         ("c1", json!({"user_id": "ada", "provider_tokens": {"sourceforge": {}}}), 422),
         ("c1", json!({"user_id": "ada", "provider_tokens": {"github": "gho_x"}}), 422),
         ("c1", json!({"user_id": "ada", "provider_tokens": {"github": {"host": "a/b"}}}), 422),
+        ("c1", json!({"provider_tokens": {"github": {"user_id": "a".repeat(256)}}}), 422),
         ("c1", json!({"user_id": "ada"}), 422),
         ("c%2F1", good.clone(), 422),
         // Nothing is named, nothing is renewed, and nobody is looked for.
