@@ -256,9 +256,19 @@ impl Config {
 
     fn read_auth(root: &mut Section<'_>, source: &Source, mistakes: &mut Mistakes) -> Auth {
         let mut section = root.section("auth", mistakes);
-        let strategy = section
-            .take::<String>("strategy", mistakes)
-            .or_else(|| source.environment.get("OPENHANDS_AUTH_MODE"));
+        let named = section.take::<String>("strategy", mistakes);
+        let mode = source.environment.get("OPENHANDS_AUTH_MODE");
+        // Whoever sets the variable means to have a door that is closed.
+        if let (Some(named), Some(mode)) = (&named, &mode)
+            && named != mode
+        {
+            let what = format!(
+                "it is {named:?}, and the environment variable OPENHANDS_AUTH_MODE says {mode:?}; \
+                 name the same strategy in both, or unset the variable"
+            );
+            mistakes.push(source.mistake(&["auth", "strategy"], &what));
+        }
+        let strategy = named.or(mode);
         if strategy.is_none() {
             mistakes.push(source.mistake(
                 &["auth"],
@@ -413,6 +423,18 @@ mod tests {
         assert_eq!(config.auth.strategy, "none");
         let config = parse("", &[("OPENHANDS_AUTH_MODE", "su")]).unwrap();
         assert_eq!(config.auth.strategy, "su");
+    }
+
+    #[test]
+    fn two_strategies_are_one_too_many() {
+        let mode = [("OPENHANDS_AUTH_MODE", "su")];
+        assert_eq!(parse("auth.strategy = 'su'", &mode).unwrap().auth.strategy, "su");
+        let error = parse("[auth]\nstrategy = 'none'", &mode).unwrap_err();
+        assert_eq!(
+            error,
+            "vestibule.toml:2: [auth] strategy: it is \"none\", and the environment variable \
+             OPENHANDS_AUTH_MODE says \"su\"; name the same strategy in both, or unset the variable"
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod crash;
 mod flow;
 mod plaintext;
+mod strain;
 mod tokens;
 
 use http::StatusCode;
