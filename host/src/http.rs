@@ -19,6 +19,7 @@ mod keys;
 mod layer;
 mod me;
 mod pages;
+mod provider_tokens;
 mod sandbox_secrets;
 mod sandboxes;
 mod scopes;
@@ -122,13 +123,15 @@ fn own() -> OpenApiRouter<Host> {
 fn foreign() -> OpenApiRouter<Host> {
     let sandboxes = OpenApiRouter::new()
         .routes(routes!(sandbox_secrets::list))
-        .routes(routes!(sandbox_secrets::value));
+        .routes(routes!(sandbox_secrets::value))
+        .routes(routes!(provider_tokens::current));
     let services = OpenApiRouter::new()
         .routes(routes!(service::system_key))
         .routes(routes!(service::revoke_system_key))
         .routes(routes!(service::register))
         .routes(routes!(service::remove))
         .routes(routes!(service::pause))
-        .routes(routes!(service::resume));
+        .routes(routes!(service::resume))
+        .routes(routes!(provider_tokens::refresh));
     Group::Sandboxes.complete(sandboxes).merge(Group::Services.complete(services))
 }

@@ -10,6 +10,7 @@
 
 mod api_keys;
 mod audit;
+mod conversation_tokens;
 mod db;
 mod error;
 mod import;
@@ -36,6 +37,7 @@ use self::db::{Db, Missing, change, read, transact};
 pub use self::{
     api_keys::{ApiKey, ApiKeys, KeyRefusal, NewApiKey, NewKey, VerifiedKey},
     audit::AuditEntry,
+    conversation_tokens::ConversationTokens,
     error::StoreError,
     import::{ImportOptions, ImportReport, ImportedTable},
     leases::Lease,

@@ -3,12 +3,14 @@
 pub mod browser;
 pub mod craft;
 pub mod database;
+pub mod forges;
 pub mod github;
 pub mod issuer;
 pub mod keys;
 pub mod logs;
 pub mod memory;
 pub mod peer;
+pub mod pen;
 pub mod puppet;
 pub mod run;
 pub mod strategies;

@@ -1,6 +1,7 @@
 //! `cargo xtask e2e`: with real servers and clients.
 
 mod browser;
+mod replicas;
 mod schemathesis;
 
 use std::{
@@ -26,6 +27,9 @@ const CLIENT: [&str; 2] = ["openhands-workspace==1.58.0", "openhands-sdk==1.58.0
 pub(crate) struct EndToEnd {
     /// The test.
     name: Test,
+    /// How long `replicas` goes on asking, in seconds.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(10..))]
+    seconds: u64,
 }
 
 /// What there is to run.
@@ -37,6 +41,9 @@ enum Test {
     /// Schemathesis, which asks what `/openapi.json` allows and forbids, as callers with and
     /// without credentials, on both databases.
     Schemathesis,
+    /// Three servers on one PostgreSQL, asked on and on for provider tokens that live for
+    /// seconds: each has to be renewed once.
+    Replicas,
     /// A real Chromium that logs in with su-github over https, against a scripted GitHub.
     SuGithub,
 }
@@ -47,6 +54,7 @@ impl EndToEnd {
         match self.name {
             Test::OpenhandsClient => openhands_client(root),
             Test::Schemathesis => schemathesis::run(root),
+            Test::Replicas => replicas::run(root, self.seconds),
             Test::SuGithub => browser::su_github(root),
         }
     }

@@ -48,6 +48,7 @@ const GUESTS: &[Guest] = &[
     Guest { name: "session", package: "vestibule-session-guest", directory: TESTED },
     Guest { name: "hostile", package: "vestibule-hostile", directory: TESTED },
     Guest { name: "named", package: "vestibule-named", directory: TESTED },
+    Guest { name: "connected", package: "vestibule-connected", directory: TESTED },
     Guest { name: "visited", package: "vestibule-visited", directory: TESTED },
     Guest { name: "puppet", package: "vestibule-puppet", directory: TESTED },
     Guest { name: "hostile-waiting", package: "vestibule-hostile-waiting", directory: TESTED },

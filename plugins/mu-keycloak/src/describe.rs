@@ -1,6 +1,8 @@
 //! What the strategy says of itself.
 
-use vestibule_sdk::{Description, GrantSource, ProposedGrants, Setting, SettingType};
+use vestibule_sdk::{
+    Description, GrantSource, ProposedGrants, Setting, SettingType, oauth::Margin,
+};
 
 use crate::{linked::PROVIDERS, offline};
 
@@ -233,5 +235,6 @@ fn linked() -> Vec<Setting> {
             },
         ]);
     }
+    settings.extend(Margin::settings());
     settings
 }

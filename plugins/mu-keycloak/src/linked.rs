@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use vestibule_sdk::{
     Error, Secret,
+    oauth::Margin,
     provider_tokens::{GitProvider, ProviderApp, Spare},
 };
 
@@ -21,6 +22,8 @@ pub(crate) struct Linked {
     bitbucket_alias: Option<String>,
     bitbucket_url: Option<String>,
     bitbucket_client_id: Option<String>,
+    renew_percent: i64,
+    renew_seconds: i64,
 }
 
 /// One provider with what the operator says of it.
@@ -30,6 +33,7 @@ pub(crate) struct App<'a> {
     alias: Option<&'a str>,
     url: Option<&'a str>,
     client_id: Option<&'a str>,
+    margin: Margin,
 }
 
 /// Every provider that can be in use.
@@ -59,10 +63,17 @@ impl Linked {
             alias: alias.as_deref(),
             url: url.as_deref(),
             client_id: client_id.as_deref(),
+            // It was checked at the start.
+            margin: self.margin().unwrap_or_default(),
         }
     }
 
+    fn margin(&self) -> Result<Margin, String> {
+        Margin::chosen(self.renew_percent, self.renew_seconds)
+    }
+
     pub(crate) fn check(&self) -> Result<(), String> {
+        self.margin()?;
         let known = |name: &&String| PROVIDERS.iter().any(|provider| provider.name == **name);
         if let Some(unknown) = self.providers.iter().find(|name| !known(name)) {
             return Err(format!(
@@ -121,16 +132,18 @@ impl<'a> App<'a> {
             base_url: self.url,
             client_id: self.client_id.unwrap_or_default(),
             client_secret: secret,
+            host: self.other_host(),
+            margin: self.margin,
             spare: Some(spare),
         }
     }
 
     /// The host, where it is not the usual one.
-    pub(crate) fn other_host(&self) -> Option<String> {
-        let host = |url: &str| -> String {
+    pub(crate) fn other_host(&self) -> Option<&'a str> {
+        fn host(url: &str) -> &str {
             let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-            rest.split('/').next().unwrap_or_default().into()
-        };
+            rest.split('/').next().unwrap_or_default()
+        }
         let own = host(self.url?);
         (own != host(self.provider.base_url)).then_some(own)
     }

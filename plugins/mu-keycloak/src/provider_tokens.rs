@@ -58,7 +58,9 @@ pub(crate) fn at_log_in(settings: &Settings, user: Option<&str>, access: &Secret
     let mut tokens = Vec::new();
     for app in settings.linked.apps() {
         match token_store::load(user, app.name()) {
-            Ok(stored) if stored.as_ref().is_some_and(works) => continue,
+            Ok(Some(stored)) if stored.host.as_deref() == app.other_host() && works(&stored) => {
+                continue;
+            }
             Ok(_) => {}
             Err(error) => {
                 log::warn("a stored token cannot be read", &[("error", &format!("{error:?}"))]);
@@ -112,7 +114,7 @@ fn new_token(app: App<'_>, tokens: Tokens) -> NewToken {
             .then(|| oauth::expires_at(now, tokens.answer.refresh_expires_in))
             .flatten(),
         refresh: tokens.refresh,
-        host: app.other_host(),
+        host: app.other_host().map(Into::into),
         account_id: None,
     }
 }

@@ -9,7 +9,7 @@ mod lifetime;
 mod refusal;
 
 pub use answer::{Answer, Failure};
-pub use lifetime::{expires_at, margin};
+pub use lifetime::{Margin, expires_at, margin};
 pub use refusal::declined;
 
 use crate::{
@@ -86,12 +86,15 @@ impl TokenEndpoint<'_> {
         verifier: &Secret,
         redirect_uri: &str,
     ) -> Result<Tokens, Failure> {
-        let tokens = self.ask(vec![
-            Field::text("grant_type", "authorization_code"),
-            Field::secret("code", code),
-            Field::secret("code_verifier", verifier),
-            Field::text("redirect_uri", redirect_uri),
-        ])?;
+        let tokens = self.ask(
+            vec![
+                Field::text("grant_type", "authorization_code"),
+                Field::secret("code", code),
+                Field::secret("code_verifier", verifier),
+                Field::text("redirect_uri", redirect_uri),
+            ],
+            &[],
+        )?;
         if tokens.answer.token_type.is_none() {
             return Err(Failure::Transient("it does not say of what type the token is".into()));
         }
@@ -100,10 +103,20 @@ impl TokenEndpoint<'_> {
 
     /// Renews an access token (RFC 6749 section 6).
     pub fn refresh(&self, refresh: &Secret) -> Result<Tokens, Failure> {
-        self.ask(vec![
+        self.refresh_where(refresh, &[])
+    }
+
+    /// The same where these codes refuse the refresh token as well.
+    pub(crate) fn refresh_where(
+        &self,
+        refresh: &Secret,
+        refusals: &[&str],
+    ) -> Result<Tokens, Failure> {
+        let form = vec![
             Field::text("grant_type", "refresh_token"),
             Field::secret("refresh_token", refresh),
-        ])
+        ];
+        self.ask(form, refusals)
     }
 
     /// Revokes a refresh token, where this is a revocation endpoint. A token that it
@@ -116,17 +129,17 @@ impl TokenEndpoint<'_> {
         if reply.status == 200 {
             return Ok(());
         }
-        Answer::read(reply.status, reply.header("content-type"), &reply.body).map(drop)
+        Answer::read(reply.status, reply.header("content-type"), &reply.body, &[]).map(drop)
     }
 
-    fn ask(&self, form: Vec<Field<'_>>) -> Result<Tokens, Failure> {
+    fn ask(&self, form: Vec<Field<'_>>, refusals: &[&str]) -> Result<Tokens, Failure> {
         let request = http::Request {
             // Some answer in a form of their own unless they are asked.
             headers: vec![Field::text("accept", JSON)],
             capture: CAPTURED.map(Into::into).into(),
             ..self.request(form)
         };
-        Tokens::of(http::send(&request)?, None)
+        Tokens::of(http::send(&request)?, None, refusals)
     }
 
     /// A request that proves who the client is.
@@ -154,9 +167,9 @@ impl TokenEndpoint<'_> {
 impl Tokens {
     /// The tokens in a reply to a request with [`CAPTURED`]. `form` says what its body
     /// is, where its type cannot be relied on.
-    fn of(reply: Response, form: Option<&str>) -> Result<Self, Failure> {
+    fn of(reply: Response, form: Option<&str>, refusals: &[&str]) -> Result<Self, Failure> {
         let kind = form.or_else(|| reply.header("content-type"));
-        let answer = Answer::read(reply.status, kind, &reply.body)?;
+        let answer = Answer::read(reply.status, kind, &reply.body, refusals)?;
         let mut captured = reply.captured.into_iter();
         let mut next = || captured.next().flatten();
         let (access, refresh, id) = (next(), next(), next());
@@ -185,7 +198,7 @@ pub fn brokered(url: &str, access: &Secret) -> Result<Tokens, Failure> {
         return Err(Failure::Definite(format!("it keeps none: status {}", reply.status)));
     }
     let is_json = reply.body.trim_ascii_start().starts_with(b"{");
-    Tokens::of(reply, Some(if is_json { JSON } else { FORM }))
+    Tokens::of(reply, Some(if is_json { JSON } else { FORM }), &[])
 }
 
 impl From<HttpError> for Failure {

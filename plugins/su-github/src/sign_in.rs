@@ -118,7 +118,7 @@ fn provider_token(settings: &Settings, account: &Account, tokens: Tokens) -> New
             .then(|| oauth::expires_at(now, tokens.answer.refresh_expires_in))
             .flatten(),
         refresh: tokens.refresh,
-        host: settings.other_host(),
+        host: settings.other_host().map(Into::into),
         account_id: Some(account.id.to_string()),
     }
 }
