@@ -76,6 +76,7 @@ impl Settings {
             host: self.other_host(),
             // It was checked at the start.
             margin: Margin::chosen(self.renew_percent, self.renew_seconds).unwrap_or_default(),
+            spare: None,
         }
     }
 

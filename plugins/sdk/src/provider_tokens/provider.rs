@@ -14,7 +14,7 @@ pub struct GitProvider {
     /// The error codes by which it refuses a refresh token, beside those that all use.
     pub refusals: &'static [&'static str],
     /// Its usual place.
-    base_url: &'static str,
+    pub base_url: &'static str,
     /// Where its token endpoint is below that.
     token_path: &'static str,
 }

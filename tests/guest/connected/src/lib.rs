@@ -116,6 +116,7 @@ fn token(
         client_secret: &secret,
         host: settings.host.as_deref(),
         margin: Margin::chosen(settings.renew_percent, settings.renew_seconds).unwrap_or_default(),
+        spare: None,
     };
     app.token(user, renewal)
 }
