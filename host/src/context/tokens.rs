@@ -167,7 +167,6 @@ impl TokenProvider {
     /// says.
     pub(crate) async fn disconnect(&self) -> Result<(), StoreError> {
         let tokens = self.host.store().tokens(&self.scope.user);
-        self.host.store().forget_conversation_tokens(&self.scope.user).await?;
         for provider in PROVIDERS {
             tokens.remove(&own(provider)).await?;
         }
@@ -180,7 +179,6 @@ impl TokenProvider {
     /// the strategy stored for them is revoked where it comes from and goes, whatever is
     /// said there. What the user stored stays.
     pub(crate) async fn disconnect_from_idp(&self) -> Result<(), StoreError> {
-        self.host.store().forget_conversation_tokens(&self.scope.user).await?;
         let strategy = self.host.registry().current();
         self.revoke(|name| strategy.may_store(name)).await
     }
@@ -188,6 +186,8 @@ impl TokenProvider {
     async fn revoke(&self, which: impl Fn(&str) -> bool) -> Result<(), StoreError> {
         let strategy = self.host.registry().current();
         let tokens = self.host.store().tokens(&self.scope.user);
+        // Conversations have copies of them.
+        self.host.store().forget_conversation_tokens(&self.scope.user).await?;
         for name in tokens.names().await?.iter().filter(|name| which(name)) {
             let user = self.identity.user_id.as_ref();
             let revoked = strategy.revoke_provider_token(user, name, self.request).await;

@@ -144,7 +144,6 @@ impl<'a> App<'a> {
             let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
             rest.split('/').next().unwrap_or_default()
         }
-        let own = host(self.url?);
-        (own != host(self.provider.base_url)).then_some(own)
+        self.url.map(host).filter(|own| *own != host(self.provider.base_url))
     }
 }

@@ -129,7 +129,8 @@ impl TokenEndpoint<'_> {
         if reply.status == 200 {
             return Ok(());
         }
-        Answer::read(reply.status, reply.header("content-type"), &reply.body, &[]).map(drop)
+        let content_type = reply.header("content-type");
+        Answer::read(reply.status, content_type, &reply.body, &[]).map(drop)
     }
 
     fn ask(&self, form: Vec<Field<'_>>, refusals: &[&str]) -> Result<Tokens, Failure> {
@@ -166,7 +167,8 @@ impl TokenEndpoint<'_> {
 
 impl Tokens {
     /// The tokens in a reply to a request with [`CAPTURED`]. `form` says what its body
-    /// is, where its type cannot be relied on.
+    /// is, where its type cannot be relied on; `refusals` are codes that refuse the token
+    /// at this provider besides.
     fn of(reply: Response, form: Option<&str>, refusals: &[&str]) -> Result<Self, Failure> {
         let kind = form.or_else(|| reply.header("content-type"));
         let answer = Answer::read(reply.status, kind, &reply.body, refusals)?;

@@ -73,10 +73,10 @@ impl Settings {
             base_url: Some(&self.base_url),
             client_id: &self.client_id,
             client_secret,
-            spare: None,
             host: self.other_host(),
             // It was checked at the start.
             margin: Margin::chosen(self.renew_percent, self.renew_seconds).unwrap_or_default(),
+            spare: None,
         }
     }
 
