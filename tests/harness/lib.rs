@@ -5,12 +5,14 @@ pub mod craft;
 pub mod database;
 pub mod github;
 pub mod issuer;
+pub mod keycloak;
 pub mod keys;
 pub mod logs;
 pub mod memory;
 pub mod peer;
 pub mod puppet;
 pub mod run;
+pub mod script;
 pub mod strategies;
 
 use std::{
