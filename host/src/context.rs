@@ -321,13 +321,27 @@ impl TokenProvider {
     /// stored is revoked at its provider and goes as well, whatever the provider
     /// says.
     pub(crate) async fn disconnect(&self) -> Result<(), StoreError> {
-        let strategy = self.host.registry().current();
         let tokens = self.host.store().tokens(&self.scope.user);
         for provider in PROVIDERS {
             tokens.remove(&own(provider)).await?;
         }
-        let names = tokens.names().await?;
-        for name in names.iter().filter(|name| strategy.description().providers.contains(name)) {
+        let strategy = self.host.registry().current();
+        let providers = &strategy.description().providers;
+        self.revoke(|name| providers.iter().any(|provider| provider == name)).await
+    }
+
+    /// Ends everything that lets work go on while the user is away: every token that
+    /// the strategy stored for them is revoked where it comes from and goes, whatever is
+    /// said there. What the user stored stays.
+    pub(crate) async fn disconnect_from_idp(&self) -> Result<(), StoreError> {
+        let strategy = self.host.registry().current();
+        self.revoke(|name| strategy.may_store(name)).await
+    }
+
+    async fn revoke(&self, which: impl Fn(&str) -> bool) -> Result<(), StoreError> {
+        let strategy = self.host.registry().current();
+        let tokens = self.host.store().tokens(&self.scope.user);
+        for name in tokens.names().await?.iter().filter(|name| which(name)) {
             let user = self.identity.user_id.as_ref();
             let revoked = strategy.revoke_provider_token(user, name, self.request).await;
             let reason = match revoked {

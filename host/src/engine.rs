@@ -50,7 +50,7 @@ pub use self::{
     call::CallError,
     description::{Description, GrantSource, ProposedGrants, Setting, SettingType},
     load::{Import, Inspection, LoadError, MAX_FILE_BYTES},
-    login::{Attempt, Callback, LogOutRedirect, LoginStep, SignedIn},
+    login::{Attempt, Callback, LogOutRedirect, LoginStep, SessionSelector, SignedIn},
     output::{Decision, SessionChange},
     profile::Profile,
     registry::Registry,

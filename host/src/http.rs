@@ -84,7 +84,8 @@ fn open() -> OpenApiRouter<Host> {
     let visitors = OpenApiRouter::new()
         .routes(routes!(whoami::session))
         .routes(routes!(auth::log_out::authenticate))
-        .routes(routes!(auth::log_out::api_log_out));
+        .routes(routes!(auth::log_out::api_log_out))
+        .routes(routes!(auth::back_channel::back_channel));
     let browsers = OpenApiRouter::new()
         .routes(routes!(auth::page))
         .routes(routes!(auth::start))
@@ -105,6 +106,7 @@ fn own() -> OpenApiRouter<Host> {
         .routes(routes!(secrets::search))
         .routes(routes!(secrets::store_tokens, secrets::remove_tokens))
         .routes(routes!(secrets::update, secrets::remove))
+        .routes(routes!(secrets::disconnect))
         .routes(routes!(sandboxes::list, sandboxes::start))
         .routes(routes!(sandboxes::search))
         .routes(routes!(sandboxes::remove))

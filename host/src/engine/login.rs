@@ -19,15 +19,18 @@ use crate::{
     },
     identity::{
         Identity, LoginState, NamedSecrets, PresentedSession, RequestId, SessionContent, TokenPair,
+        UserId,
     },
 };
 
-/// What a strategy may keep of a trip, in bytes. A browser carries it.
-const MAX_STATE_BYTES: usize = 4 * 1024;
+/// What a strategy may keep of a trip, in bytes.
+const MAX_STATE_BYTES: usize = 16 * 1024;
 /// The longest location that a browser is sent to, in bytes.
 const MAX_LOCATION_BYTES: usize = 8 * 1024;
 /// Tokens that may come with one log-in.
 const MAX_TOKENS: usize = 16;
+/// Selectors that may come of one log-out token.
+const MAX_SELECTORS: usize = 64;
 
 /// The values that the host made for one trip to an identity provider.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +92,20 @@ pub struct LogOutRedirect {
     pub location: Url,
     /// Parameters to append whose values are secrets.
     pub parameters: NamedSecrets,
+}
+
+/// Which sessions an identity provider says are over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionSelector {
+    /// Every session of this user.
+    User(UserId),
+    /// Those with this id at the identity provider, and of this user where one is named.
+    IdpSession {
+        /// The user, where the identity provider names them.
+        user: Option<UserId>,
+        /// The identity provider's id of the session.
+        id: String,
+    },
 }
 
 impl<'a> Attempt<'a> {
@@ -196,6 +213,34 @@ impl Strategy {
         redirect
     }
 
+    /// Has a log-out token of the identity provider read (OpenID Connect Back-Channel
+    /// Logout 1.0); the answer names the sessions that are over.
+    pub async fn back_channel(
+        &self,
+        token: SecretString,
+        request: RequestId,
+    ) -> Answer<Vec<SessionSelector>> {
+        // As a log-in, it comes from anybody and may wait for the identity provider.
+        let _log_in = self.enter_to_log_in()?;
+        let (lane, permit) = self.enter()?;
+        let mut store = self.store(lane, request, Reach::Anyone);
+        let answer = self
+            .within_wall(&mut store, async |store| {
+                let token = store.data_mut().context.table.push(Secret::new(token))?;
+                let instance = lane.pre.instantiate_async(&mut *store).await?;
+                instance.vestibule_auth_login().call_back_channel(store, token).await
+            })
+            .await;
+        leave(store, permit);
+        Ok(match answer? {
+            Ok(selectors) if selectors.len() > MAX_SELECTORS => {
+                return malformed("it ends more than 64 sessions by one token");
+            }
+            Ok(selectors) => Ok(selectors.into_iter().map(selector).collect::<Result<_, _>>()?),
+            Err(error) => Err(output::refusal(error)),
+        })
+    }
+
     fn login_step(
         &self,
         table: &mut wasmtime::component::ResourceTable,
@@ -209,7 +254,7 @@ impl Strategy {
             wit::LoginStep::Redirect(redirect) => {
                 let data = redirect.state.data;
                 if data.len() > MAX_STATE_BYTES {
-                    return malformed("it keeps more than 4 KiB of a log-in");
+                    return malformed("it keeps more than 16 KiB of a log-in");
                 }
                 let secrets = handles::take_secrets(table, redirect.state.secrets)
                     .map_err(CallError::MalformedOutput)?;
@@ -264,6 +309,18 @@ impl Strategy {
         }
         Ok(location)
     }
+}
+
+fn selector(selector: wit::SessionSelector) -> Result<SessionSelector, CallError> {
+    let user = |id: String| {
+        UserId::new(id).or_else(|_| malformed("it ends the sessions of what is no user id"))
+    };
+    Ok(match selector {
+        wit::SessionSelector::User(id) => SessionSelector::User(user(id)?),
+        wit::SessionSelector::IdpSession(wit::IdpSession { user_id, id }) => {
+            SessionSelector::IdpSession { user: user_id.map(user).transpose()?, id }
+        }
+    })
 }
 
 fn malformed<T>(what: &'static str) -> Result<T, CallError> {

@@ -8,7 +8,10 @@ use std::{
 };
 
 use tokio::sync::{Semaphore, SemaphorePermit};
-use wasmtime::{Store, component::ComponentExportIndex};
+use wasmtime::{
+    Store,
+    component::{ComponentExportIndex, InstancePre},
+};
 
 use super::{
     call::{self, Answer, Call, CallError, new_store},
@@ -30,7 +33,9 @@ pub(super) struct Lane {
     pub(super) pre: bindings::StrategyPre<Call>,
     /// Where the component exports `authenticate`.
     pub(super) authenticate: ComponentExportIndex,
-    /// It imports something asynchronous, and so has to run on a fiber.
+    /// The component for calls that cannot wait.
+    pub(super) direct: InstancePre<Call>,
+    /// It imports something asynchronous, and may so have to run on a fiber.
     pub(super) waits: bool,
     pub(super) granted: Arc<Granted>,
     pub(super) permits: Semaphore,
@@ -43,6 +48,8 @@ pub struct Strategy {
     pub(super) limits: Limits,
     pub(super) lanes: Box<[Lane]>,
     pub(super) suspicion: Suspicion,
+    /// Calls that could not wait have wanted to.
+    pub(super) waiting: Suspicion,
     /// Places for log-ins among all calls.
     pub(super) log_ins: Semaphore,
     /// Origins that browsers may be sent to.
@@ -71,6 +78,11 @@ impl Strategy {
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// Whether it may store tokens under this name.
+    pub(crate) fn may_store(&self, name: &str) -> bool {
+        self.token_names.iter().any(|granted| granted == name)
     }
 
     /// How long a call may take.
@@ -188,7 +200,13 @@ impl Strategy {
 }
 
 /// Ends a call: what it left in memory goes before its place is free again.
-pub(super) fn leave(mut store: Store<Call>, permit: SemaphorePermit<'_>) {
+pub(super) fn leave(store: Store<Call>, permit: SemaphorePermit<'_>) {
+    end(store);
+    drop(permit);
+}
+
+/// Ends a call that keeps its place for another try.
+pub(super) fn end(mut store: Store<Call>) {
     if let Some(show) = store.data().context.granted.hooks.memory.clone() {
         show_memories(&mut store, &show);
     }
@@ -201,8 +219,6 @@ pub(super) fn leave(mut store: Store<Call>, permit: SemaphorePermit<'_>) {
             "the strategy wrote more than its share of the log, lines were dropped"
         );
     }
-    drop(store);
-    drop(permit);
 }
 
 fn show_memories(store: &mut Store<Call>, show: &Show) {

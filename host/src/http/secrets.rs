@@ -248,6 +248,18 @@ pub(super) async fn remove_tokens(user: UserContext) -> Result<Json<Done>, Probl
     Ok(Done::json())
 }
 
+/// Disconnects the caller from the identity provider: what lets work go on while they
+/// are away is revoked there and goes. Log-ins, API keys and secrets stay.
+#[utoipa::path(
+    post, path = "/auth/disconnect", operation_id = "disconnect",
+    responses((status = 200, description = "It is done", body = Done)),
+)]
+pub(super) async fn disconnect(user: UserContext) -> Result<Json<Done>, Problem> {
+    scopes::require(&user, scopes::SECRETS_WRITE)?;
+    user.token_provider().disconnect_from_idp().await?;
+    Ok(Done::json())
+}
+
 /// Nothing where the text is empty.
 fn usable_token(token: Option<SecretString>) -> Result<Option<SecretString>, Problem> {
     let Some(token) = token.filter(|token| secret::len(token) > 0) else { return Ok(None) };

@@ -9,6 +9,8 @@ mod provider;
 
 pub use provider::GitProvider;
 
+use std::fmt;
+
 use crate::{
     NewToken, Secret, clock, log,
     oauth::{Failure, TokenEndpoint, expires_at},
@@ -24,7 +26,6 @@ use due::{Pair, Step};
 const WAITED: u64 = 2;
 
 /// An application that the operator has registered with a provider.
-#[derive(Debug)]
 pub struct ProviderApp<'a> {
     /// The provider.
     pub provider: &'static GitProvider,
@@ -34,6 +35,21 @@ pub struct ProviderApp<'a> {
     pub client_id: &'a str,
     /// The application's client secret.
     pub client_secret: &'a Secret,
+    /// Where another pair may be had before one is given up, such as an identity provider
+    /// at which the user has logged in again.
+    pub spare: Option<&'a Spare<'a>>,
+}
+
+/// Asks for another pair; `None` where there is none.
+pub type Spare<'a> = dyn Fn() -> Result<Option<NewToken>, TokenError> + 'a;
+
+impl fmt::Debug for ProviderApp<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { provider, base_url, client_id, .. } = self;
+        let mut shown = f.debug_struct("ProviderApp");
+        shown.field("provider", &provider.name).field("base_url", base_url);
+        shown.field("client_id", client_id).finish_non_exhaustive()
+    }
 }
 
 impl ProviderApp<'_> {
@@ -100,12 +116,10 @@ impl ProviderApp<'_> {
                 self.old_one(current, asked, "another call has just tried")
             }
             Step::Renew => self.rotate(&lease, current, asked),
-            Step::Over(reason) => {
-                if current.state == TokenState::Active {
-                    lease.mark_reconnect(reason)?;
-                }
-                Err(TokenError::Reconnect(reason.into()))
+            Step::Over(reason) if current.state == TokenState::Active => {
+                self.give_up(&lease, &current, reason)
             }
+            Step::Over(reason) => Err(TokenError::Reconnect(reason.into())),
         }
         .map(Some)
     }
@@ -156,10 +170,7 @@ impl ProviderApp<'_> {
                 // A log-in may have stored another pair in the meantime.
                 return match lease.current()? {
                     Some(current) if !same(&stored, &current) => self.hand_out(current),
-                    _ => {
-                        lease.mark_reconnect(&reason)?;
-                        Err(TokenError::Reconnect(reason))
-                    }
+                    _ => self.give_up(lease, &stored, &reason),
                 };
             }
             Err(Failure::Client(reason)) => {
@@ -179,6 +190,32 @@ impl ProviderApp<'_> {
             lease.abandon_rotation()?;
         }
         self.old_one(stored, asked, &reason)
+    }
+
+    /// The end of a pair, unless there is another one.
+    fn give_up(
+        &self,
+        lease: &Lease,
+        stored: &StoredToken,
+        reason: &str,
+    ) -> Result<ProviderToken, TokenError> {
+        let spare = self.spare.map_or(Ok(None), |spare| spare());
+        match spare {
+            Ok(Some(spare)) if !spare.access.as_ref().is_some_and(|new| holds(stored, new)) => {
+                lease.save(NewToken { account_id: stored.account_id.clone(), ..spare })?;
+                let current = lease.current()?.ok_or_else(|| self.lost(&StoreError::LeaseLost))?;
+                self.hand_out(current)
+            }
+            Ok(_) => {
+                lease.mark_reconnect(reason)?;
+                Err(TokenError::Reconnect(reason.into()))
+            }
+            // Whether there is another will be known later.
+            Err(error) => {
+                lease.abandon_rotation()?;
+                Err(error)
+            }
+        }
     }
 
     /// Renewal begins before the end: until then the old token serves.

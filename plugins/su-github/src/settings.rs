@@ -71,6 +71,7 @@ impl Settings {
             base_url: Some(&self.base_url),
             client_id: &self.client_id,
             client_secret,
+            spare: None,
         }
     }
 

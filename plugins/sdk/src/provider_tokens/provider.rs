@@ -12,7 +12,7 @@ pub struct GitProvider {
     /// A refresh token works once: should a call die over it, it may be used up.
     pub single_use: bool,
     /// Its usual place.
-    base_url: &'static str,
+    pub base_url: &'static str,
     /// Where its token endpoint is below that.
     token_path: &'static str,
 }
