@@ -245,6 +245,11 @@ impl Keycloak {
         self.desk().declined = Some(scope.to_owned());
     }
 
+    /// Visitors are given everything that is asked for but this.
+    pub fn withhold(&self, scope: &str) {
+        self.desk().withheld = Some(scope.to_owned());
+    }
+
     /// Access tokens say that they live for so many seconds.
     pub fn expire_access(&self, seconds: impl Into<Value>) {
         self.desk().expires_in = seconds.into();

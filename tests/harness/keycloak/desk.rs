@@ -40,6 +40,8 @@ pub(super) struct Desk {
     pub(super) log_out_ends_offline: bool,
     /// What visitors decline.
     pub(super) declined: Option<String>,
+    /// What they are not given, whatever they are asked.
+    pub(super) withheld: Option<String>,
     /// Who sits at the browser; nobody declines everything.
     visitor: Option<Person>,
     /// The session of that browser.
@@ -102,6 +104,7 @@ impl Desk {
             forge: None,
             log_out_ends_offline: false,
             declined: None,
+            withheld: None,
             visitor: Some(visitor),
             sid: None,
             codes: BTreeMap::new(),
@@ -186,6 +189,9 @@ impl Desk {
                 answer.append_pair("session_state", &sid).append_pair("code", &code);
                 let nonce = query.get("nonce").cloned();
                 let (redirect_uri, challenge) = (given("redirect_uri"), given("code_challenge"));
+                let left = |scope: &&str| self.withheld.as_deref() != Some(*scope);
+                let scope: Vec<&str> = scope.split(' ').filter(left).collect();
+                let scope = scope.join(" ");
                 self.codes.insert(code, Code { sid, redirect_uri, challenge, nonce, scope });
             }
             None => {
