@@ -1,10 +1,6 @@
 //! Tests with real identity providers: a Keycloak, and another.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, ensure};
 
@@ -14,8 +10,8 @@ use crate::{debian, guests, postgres::Cluster, process::succeed, root::Root};
 /// The Keycloak that is tested with.
 const KEYCLOAK: &str = "26.7.3";
 
-/// What fetches it and takes it apart.
-const FETCH: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:unpack";
+/// What fetches it.
+const FETCH: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy";
 
 /// The other provider, and what drives Chromium.
 const OIDC_PROVIDER: [&str; 2] = ["oidc-provider@9.13.3", browser::PLAYWRIGHT];
@@ -80,18 +76,16 @@ fn distribution(root: &Root) -> anyhow::Result<PathBuf> {
             Command::new("mvn")
                 .args(["--batch-mode", "--quiet", FETCH])
                 .arg(format!("-Dartifact=org.keycloak:keycloak-quarkus-dist:{KEYCLOAK}:tar.gz"))
-                .arg(option("outputDirectory", &folder))
-                .arg(option("mdep.markersDirectory", &folder.join("markers")))
+                .arg(format!("-DoutputDirectory={}", folder.display()))
                 .current_dir(&folder),
         )?;
+        let archive = folder.join(format!("keycloak-quarkus-dist-{KEYCLOAK}.tar.gz"));
+        succeed(Command::new("tar").arg("-xzf").arg(&archive).arg("-C").arg(&folder))?;
+        fs::remove_file(&archive)?;
         ensure!(home.join("bin/kc.sh").exists(), "there is no Keycloak in {}", home.display());
         fs::write(&whole, KEYCLOAK).context("Keycloak cannot be marked as fetched")?;
     }
     Ok(home)
-}
-
-fn option(name: &str, path: &Path) -> String {
-    format!("-D{name}={}", path.display())
 }
 
 /// Installs what provides a program, where it is not there.
