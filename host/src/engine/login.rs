@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 use url::Url;
+use wasmtime::Store;
 
 use super::{
-    call::{Answer, CallError},
+    call::{Answer, Call, CallError},
     output,
-    strategy::{Strategy, leave},
+    strategy::Strategy,
 };
 use crate::{
-    bindings::exports::vestibule::auth::login as wit,
+    bindings::{self, exports::vestibule::auth::login as wit},
     capability::{
         Reach,
         secrets::{Secret, handles},
@@ -124,19 +125,12 @@ impl Strategy {
         request: RequestId,
     ) -> Answer<LoginStep> {
         let _log_in = self.enter_to_log_in()?;
-        let (lane, permit) = self.enter()?;
-        let mut store = self.store(lane, request, Reach::Anyone);
-        let asked = wit::LoginRequest { attempt: attempt.lower(), hint };
-        let answer = self
-            .within_wall(&mut store, async |store| {
-                let instance = lane.pre.instantiate_async(&mut *store).await?;
-                instance.vestibule_auth_login().call_begin(store, asked).await
-            })
-            .await;
-        let step =
-            answer.and_then(|answer| self.login_step(&mut store.data_mut().context.table, answer));
-        leave(store, permit);
-        step
+        let begun = wit::LoginRequest { attempt: attempt.lower(), hint };
+        let asked = async |store: &mut Store<Call>, instance: bindings::Strategy| {
+            instance.vestibule_auth_login().call_begin(store, begun).await
+        };
+        self.call(request, Reach::Anyone, asked, |table, answer| self.login_step(table, answer))
+            .await
     }
 
     /// Goes on with a log-in when the browser comes back.
@@ -146,36 +140,29 @@ impl Strategy {
         request: RequestId,
     ) -> Answer<LoginStep> {
         let _log_in = self.enter_to_log_in()?;
-        let (lane, permit) = self.enter()?;
-        let mut store = self.store(lane, request, Reach::Anyone);
-        let answer = self
-            .within_wall(&mut store, async |store| {
-                let table = &mut store.data_mut().context.table;
-                let secrets = handles::lower_secrets(table, &callback.kept.secrets)?;
-                let code = callback.code.map(|code| table.push(Secret::new(code))).transpose()?;
-                let code_verifier = table.push(Secret::new(callback.verifier))?;
-                let parameters: Vec<_> = callback
-                    .parameters
-                    .iter()
-                    .map(|(name, value)| wit::Parameter { name, value })
-                    .collect();
-                let lowered = wit::Callback {
-                    code,
-                    code_verifier,
-                    nonce: callback.nonce,
-                    redirect_uri: callback.redirect_uri,
-                    parameters: &parameters,
-                    state: wit::LoginStateParam { data: &callback.kept.data, secrets: &secrets },
-                    next: callback.next.lower(),
-                };
-                let instance = lane.pre.instantiate_async(&mut *store).await?;
-                instance.vestibule_auth_login().call_complete(store, lowered).await
-            })
-            .await;
-        let step =
-            answer.and_then(|answer| self.login_step(&mut store.data_mut().context.table, answer));
-        leave(store, permit);
-        step
+        let asked = async |store: &mut Store<Call>, instance: bindings::Strategy| {
+            let table = &mut store.data_mut().context.table;
+            let secrets = handles::lower_secrets(table, &callback.kept.secrets)?;
+            let code = callback.code.map(|code| table.push(Secret::new(code))).transpose()?;
+            let code_verifier = table.push(Secret::new(callback.verifier))?;
+            let parameters: Vec<_> = callback
+                .parameters
+                .iter()
+                .map(|(name, value)| wit::Parameter { name, value })
+                .collect();
+            let lowered = wit::Callback {
+                code,
+                code_verifier,
+                nonce: callback.nonce,
+                redirect_uri: callback.redirect_uri,
+                parameters: &parameters,
+                state: wit::LoginStateParam { data: &callback.kept.data, secrets: &secrets },
+                next: callback.next.lower(),
+            };
+            instance.vestibule_auth_login().call_complete(store, lowered).await
+        };
+        self.call(request, Reach::Anyone, asked, |table, answer| self.login_step(table, answer))
+            .await
     }
 
     /// Tells the strategy that a browser logs out; its answer says whether the
@@ -186,31 +173,24 @@ impl Strategy {
         return_to: &str,
         request: RequestId,
     ) -> Answer<Option<LogOutRedirect>> {
-        let (lane, permit) = self.enter()?;
-        let mut store = self.store(lane, request, Reach::of(Some(&session.user)));
-        let answer = self
-            .within_wall(&mut store, async |store| {
-                let table = &mut store.data_mut().context.table;
-                let secrets = handles::lower_secrets(table, &session.content.secrets)?;
-                let session = handles::lower_session(&session.content, &secrets);
-                let asked = wit::LogOutRequest { session, return_to };
-                let instance = lane.pre.instantiate_async(&mut *store).await?;
-                instance.vestibule_auth_login().call_log_out(store, asked).await
-            })
-            .await;
-        let redirect = answer.and_then(|answer| match answer {
+        let asked = async |store: &mut Store<Call>, instance: bindings::Strategy| {
+            let table = &mut store.data_mut().context.table;
+            let secrets = handles::lower_secrets(table, &session.content.secrets)?;
+            let session = handles::lower_session(&session.content, &secrets);
+            let leaving = wit::LogOutRequest { session, return_to };
+            instance.vestibule_auth_login().call_log_out(store, leaving).await
+        };
+        self.call(request, Reach::of(Some(&session.user)), asked, |table, answer| match answer {
             Ok(None) => Ok(Ok(None)),
             Ok(Some(redirect)) => {
-                let table = &mut store.data_mut().context.table;
                 let parameters = handles::take_secrets(table, redirect.parameters)
                     .map_err(CallError::MalformedOutput)?;
                 let location = self.destination(&redirect.location)?;
                 Ok(Ok(Some(LogOutRedirect { location, parameters })))
             }
             Err(error) => Ok(Err(output::refusal(error))),
-        });
-        leave(store, permit);
-        redirect
+        })
+        .await
     }
 
     /// Has a log-out token of the identity provider read (OpenID Connect Back-Channel
@@ -222,23 +202,18 @@ impl Strategy {
     ) -> Answer<Vec<SessionSelector>> {
         // As a log-in, it comes from anybody and may wait for the identity provider.
         let _log_in = self.enter_to_log_in()?;
-        let (lane, permit) = self.enter()?;
-        let mut store = self.store(lane, request, Reach::Anyone);
-        let answer = self
-            .within_wall(&mut store, async |store| {
-                let token = store.data_mut().context.table.push(Secret::new(token))?;
-                let instance = lane.pre.instantiate_async(&mut *store).await?;
-                instance.vestibule_auth_login().call_back_channel(store, token).await
-            })
-            .await;
-        leave(store, permit);
-        Ok(match answer? {
+        let asked = async |store: &mut Store<Call>, instance: bindings::Strategy| {
+            let token = store.data_mut().context.table.push(Secret::new(token))?;
+            instance.vestibule_auth_login().call_back_channel(store, token).await
+        };
+        self.call(request, Reach::Anyone, asked, |_, answer| match answer {
             Ok(selectors) if selectors.len() > MAX_SELECTORS => {
-                return malformed("it ends more than 64 sessions by one token");
+                malformed("it ends more than 64 sessions by one token")
             }
-            Ok(selectors) => Ok(selectors.into_iter().map(selector).collect::<Result<_, _>>()?),
-            Err(error) => Err(output::refusal(error)),
+            Ok(selectors) => selectors.into_iter().map(selector).collect::<Result<_, _>>().map(Ok),
+            Err(error) => Ok(Err(output::refusal(error))),
         })
+        .await
     }
 
     fn login_step(

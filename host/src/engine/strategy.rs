@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::{
     Store,
-    component::{ComponentExportIndex, InstancePre},
+    component::{ComponentExportIndex, InstancePre, ResourceTable},
 };
 
 use super::{
@@ -105,38 +105,30 @@ impl Strategy {
         last_known: Option<&Identity>,
         request: RequestId,
     ) -> Answer<Identity> {
-        let (lane, permit) = self.enter()?;
-        let mut store = self.store(lane, request, Reach::of(user));
+        let reach = Reach::of(user);
         let user = user.map(UserId::as_str);
         let lists = last_known.map(output::Lists::of);
         let last_known = last_known
             .zip(lists.as_ref())
             .map(|(identity, lists)| output::lower_identity(identity, lists));
-        let answer = self
-            .within_wall(&mut store, async |store| {
-                let instance = lane.pre.instantiate_async(&mut *store).await?;
-                instance.vestibule_auth_user_auth().call_restore(store, user, last_known).await
+        let asked = async |store: &mut Store<Call>, instance: bindings::Strategy| {
+            instance.vestibule_auth_user_auth().call_restore(store, user, last_known).await
+        };
+        self.call(request, reach, asked, |_, answer| {
+            Ok(match answer {
+                Ok(identity) => Ok(output::identity(identity, self.description.local_owner)?),
+                Err(error) => Err(output::refusal(error)),
             })
-            .await;
-        leave(store, permit);
-        Ok(match answer? {
-            Ok(identity) => Ok(output::identity(identity, self.description.local_owner)?),
-            Err(error) => Err(output::refusal(error)),
         })
+        .await
     }
 
     /// Checks the operator's settings; the text of a refusal is for the operator.
     pub(super) async fn check_settings(&self) -> Result<Result<(), String>, CallError> {
-        let (lane, permit) = self.enter()?;
-        let mut store = self.store(lane, RequestId::new(0), Reach::Nobody);
-        let answer = self
-            .within_wall(&mut store, async |store| {
-                let instance = lane.pre.instantiate_async(&mut *store).await?;
-                instance.vestibule_auth_plugin().call_check_settings(store).await
-            })
-            .await;
-        leave(store, permit);
-        answer
+        let asked = async |store: &mut Store<Call>, instance: bindings::Strategy| {
+            instance.vestibule_auth_plugin().call_check_settings(store).await
+        };
+        self.call(RequestId::new(0), Reach::Nobody, asked, |_, answer| Ok(answer)).await
     }
 
     /// Instantiates the component once on every shard.
@@ -177,6 +169,28 @@ impl Strategy {
     pub(super) fn store(&self, lane: &Lane, request: RequestId, reach: Reach) -> Store<Call> {
         let context = Context::new(Arc::clone(&lane.granted), request, reach);
         new_store(&lane.engine, &self.limits, context)
+    }
+
+    /// One call on a fiber: its own store and instance, and a place among the calls.
+    /// `read` takes what the component answered out of the store.
+    pub(super) async fn call<A, T>(
+        &self,
+        request: RequestId,
+        reach: Reach,
+        call: impl AsyncFnOnce(&mut Store<Call>, bindings::Strategy) -> wasmtime::Result<A>,
+        read: impl FnOnce(&mut ResourceTable, A) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        let (lane, permit) = self.enter()?;
+        let mut store = self.store(lane, request, reach);
+        let answer = self
+            .within_wall(&mut store, async |store| {
+                let instance = lane.pre.instantiate_async(&mut *store).await?;
+                call(store, instance).await
+            })
+            .await;
+        let read = answer.and_then(|answer| read(&mut store.data_mut().context.table, answer));
+        leave(store, permit);
+        read
     }
 
     /// Runs a call on a fiber, for as long as it may take.
