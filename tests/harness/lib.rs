@@ -6,6 +6,7 @@ pub mod database;
 pub mod forges;
 pub mod github;
 pub mod issuer;
+pub mod keycloak;
 pub mod keys;
 pub mod logs;
 pub mod memory;
@@ -13,6 +14,7 @@ pub mod peer;
 pub mod pen;
 pub mod puppet;
 pub mod run;
+pub mod script;
 pub mod strategies;
 
 use std::{
