@@ -10,6 +10,7 @@
 
 mod api_keys;
 mod audit;
+mod carried;
 mod db;
 mod error;
 mod import;
@@ -23,6 +24,7 @@ mod scope;
 mod secrets;
 mod sessions;
 mod settings;
+mod signing_keys;
 mod status;
 mod tokens;
 mod users;
@@ -33,6 +35,7 @@ use std::{
 };
 
 use self::db::{Db, Missing, change, read, transact};
+pub(crate) use self::signing_keys::SigningKey;
 pub use self::{
     api_keys::{ApiKey, ApiKeys, KeyRefusal, NewApiKey, NewKey, VerifiedKey},
     audit::AuditEntry,

@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod craft;
 pub mod database;
+pub mod gateways;
 pub mod github;
 pub mod issuer;
 pub mod keys;
@@ -10,6 +11,7 @@ pub mod logs;
 pub mod memory;
 pub mod peer;
 pub mod puppet;
+pub mod readings;
 pub mod run;
 pub mod strategies;
 

@@ -8,7 +8,10 @@ use std::fmt::Write as _;
 
 use sqlx::{AssertSqlSafe, FromRow};
 
-use super::{Db, Store, StoreError, api_keys, change, read, secrets, sessions, settings, tokens};
+use super::{
+    Db, Store, StoreError, api_keys, change, read, secrets, sessions, settings, signing_keys,
+    tokens,
+};
 use crate::cipher::{Place, Sealed};
 
 /// A row under the first key: its name, what it was, and its columns now.
@@ -32,7 +35,7 @@ struct Table {
 
 type RowKey = [String; 3];
 
-const TABLES: [Table; 5] = [
+const TABLES: [Table; 6] = [
     Table {
         name: "secrets",
         keys: ["org_id", "user_id", "name"],
@@ -69,6 +72,12 @@ const TABLES: [Table; 5] = [
         keys: ["org_id", "user_id", "id"],
         columns: ["sealed", "null"],
         place: |[org, user, id], _| api_keys::place(org, user, id),
+    },
+    Table {
+        name: "signing_keys",
+        keys: ["id", "''", "''"],
+        columns: ["sealed", "null"],
+        place: |[id, _, _], _| signing_keys::place(id),
     },
 ];
 
@@ -283,6 +292,7 @@ pub(super) async fn rows_by_key(db: &Db) -> Result<Vec<(String, u64)>, StoreErro
                  select key_id from secrets union all select key_id from setting_secrets
                  union all select key_id from tokens union all select key_id from sessions
                  union all select key_id from api_keys where key_id is not null
+                 union all select key_id from signing_keys
              ) as sealed group by key_id order by key_id",
         )
         .fetch_all(pool)
