@@ -1,6 +1,7 @@
 //! `cargo xtask e2e`: with real servers and clients.
 
 mod browser;
+mod gateways;
 mod schemathesis;
 
 use std::{
@@ -37,6 +38,9 @@ enum Test {
     /// Schemathesis, which asks what `/openapi.json` allows and forbids, as callers with and
     /// without credentials, on both databases.
     Schemathesis,
+    /// nginx, Caddy, Envoy, and Traefik where it is installed, with the configurations of
+    /// examples/gateways, a real Chromium, and clients that forge headers.
+    Gateways,
     /// A real Chromium that logs in with su-github over https, against a scripted GitHub.
     SuGithub,
 }
@@ -47,6 +51,7 @@ impl EndToEnd {
         match self.name {
             Test::OpenhandsClient => openhands_client(root),
             Test::Schemathesis => schemathesis::run(root),
+            Test::Gateways => gateways::run(root),
             Test::SuGithub => browser::su_github(root),
         }
     }

@@ -10,16 +10,13 @@ use crate::{debian, guests, process::succeed, root::Root};
 /// What drives Chromium.
 const PLAYWRIGHT: &str = "playwright-core@1.65.1";
 
-const CHROMIUM: &str = "/usr/bin/chromium";
+pub(super) const CHROMIUM: &str = "/usr/bin/chromium";
 
 /// Logs in with su-github. The pictures of its pages stay below `target/e2e`.
 pub(super) fn su_github(root: &Root) -> anyhow::Result<()> {
     guests::build(root, &guests::Selection::of(&["su-github"]))?;
     let server = build(root, "vestibule-e2e-login")?;
-    let packages = with_playwright(root)?;
-    if !fs::exists(CHROMIUM)? {
-        debian::install("Chromium", "chromium")?;
-    }
+    let packages = with_chromium(root)?;
     let pictures = root.join("target/e2e/su-github");
     let script = root.join("tests/e2e/su_github.mjs");
     succeed(
@@ -30,6 +27,14 @@ pub(super) fn su_github(root: &Root) -> anyhow::Result<()> {
             .arg(pictures)
             .env("CHROMIUM", CHROMIUM),
     )
+}
+
+/// Chromium, and a folder below `target` with what drives it.
+pub(super) fn with_chromium(root: &Root) -> anyhow::Result<PathBuf> {
+    if !fs::exists(CHROMIUM)? {
+        debian::install("Chromium", "chromium")?;
+    }
+    with_playwright(root)
 }
 
 /// A folder below `target` with playwright-core, which brings no browser along.
