@@ -336,6 +336,7 @@ fn every_link_between_documents_leads_somewhere() {
         "CHANGELOG.md",
         "client/README.md",
         "plugins/sdk/README.md",
+        "examples/gateways/README.md",
     ]
     .map(|name| workspace().join(name))
     .into();

@@ -68,6 +68,10 @@ impl App {
             }
             apps.push(app);
         }
+        if let Some(app) = apps.first().filter(|_| server.public_origin().is_none()) {
+            let what = "apps need public_url in [server]: log-ins and assertions name it";
+            mistakes.push(format!("{}: {what}", app.place));
+        }
         apps
     }
 

@@ -1,10 +1,14 @@
 //! What gateways are told, each in the way that it understands.
 
-use std::fs;
+use std::{convert::Infallible, fs, time::Duration};
 
+use axum::body::{Body, Bytes};
+use http::HeaderMap;
+use http_body_util::{BodyExt as _, Empty};
 use secrecy::SecretString;
 use vestibule::identity::Identity;
 use vestibule_tests::{
+    TestApp,
     browser::{Browser, parameters},
     database::user_id,
     gateways::{GATEWAYS, Gateway, IDENTITY, assert_denied, identity, page},
@@ -146,8 +150,8 @@ async fn who_is_known_and_not_listed_is_forbidden_and_never_sent_in_a_circle() {
     let refused: Vec<_> = app.host.store().audit(10).await.unwrap();
     let refused: Vec<_> = refused.into_iter().filter(|entry| entry.action == "app.visit").collect();
     assert_eq!(refused.len(), 2, "one a minute for each: {refused:?}");
-    assert_eq!(refused[0].target.as_deref(), Some("wiki.example"));
-    let reason = refused[0].reason.as_deref().unwrap();
+    let at_wiki = refused.iter().find(|entry| entry.target.as_deref() == Some("wiki.example"));
+    let reason = at_wiki.unwrap().reason.as_deref().unwrap();
     assert!(reason.ends_with("neither users nor roles nor organisations names the user"));
 }
 
@@ -360,5 +364,49 @@ async fn an_app_names_its_own_headers() {
         for name in [IDENTITY[0], IDENTITY[4]] {
             assert!(!reply.headers.contains_key(name), "{gateway:?} {name}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_body_is_not_waited_for() {
+    let app = app().await;
+    let client = by_key_of(&app, ada()).await.at("127.0.0.1").with("content-length", "10000000");
+    let client = client.with("expect", "100-continue").with("host", "wiki.example");
+    let never = Body::new(
+        Empty::<Bytes>::new()
+            .with_trailers(std::future::pending::<Option<Result<HeaderMap, Infallible>>>()),
+    );
+    let client = client.with("x-forwarded-proto", "https");
+    let asks = client.send_body("POST", "/authz/envoy/a", never);
+    let reply = tokio::time::timeout(Duration::from_secs(10), asks).await.expect("an answer");
+    assert_eq!(reply.status, 200, "{}", reply.body);
+}
+
+#[tokio::test]
+async fn without_a_log_in_there_is_none_to_be_sent_to() {
+    let toml = "server.trusted_proxies = ['127.0.0.1']\n[[apps]]\nhost = 'wiki.localhost'\n";
+    let app = TestApp::start("none", toml).await;
+    for (gateway, reply) in of_all(&app.anonymous(), "GET", "http://wiki.localhost/a").await {
+        assert_eq!(reply.status, 200, "{gateway:?}: {}", reply.body);
+        assert_eq!(reply.header("remote-user"), vestibule::identity::LOCAL_OWNER, "{gateway:?}");
+    }
+    // Whoever can have a name point here must not be the owner for that.
+    let toml = toml.replace("wiki.localhost", "wiki.example");
+    let app = TestApp::start("none", &toml).await;
+    for (gateway, reply) in of_all(&app.anonymous(), "GET", "http://wiki.example/a").await {
+        assert_eq!(reply.status, 403, "{gateway:?}");
+        assert_denied(&reply, &format!("{gateway:?}"));
+    }
+    let toml = "server.trusted_proxies = ['127.0.0.1']\n[[apps]]\nhost = 'wiki.example'\n";
+    let app = TestApp::start("named", toml).await;
+    let person = page(&app.anonymous());
+    for (gateway, reply) in of_all(&person, "GET", "http://wiki.example/a").await {
+        assert_eq!(reply.status, 401, "{gateway:?}");
+        assert_eq!(reply.header("location"), "", "{gateway:?}");
+    }
+    for (gateway, reply) in
+        of_all(&person.with("x-user", "ada"), "GET", "http://wiki.example/").await
+    {
+        assert_eq!(identity(&reply)[0], "ada", "{gateway:?}: {}", reply.body);
     }
 }

@@ -94,6 +94,17 @@ fn a_host_has_the_scheme_of_vestibule_unless_it_names_one() {
 }
 
 #[test]
+fn what_an_assertion_names_is_configured() {
+    let apps = "[[apps]]\nhost = 'wiki.example'\n";
+    let error = parsed(&format!("server.listen = '0.0.0.0:3000'\n{apps}"), &[]).unwrap_err();
+    let what = "vestibule.toml:3: [[apps]]: apps need public_url in [server]: log-ins and assertions \
+                name it";
+    assert_eq!(error, what);
+    let url = "server.public_url = 'https://auth.example'\n";
+    assert!(parsed(&format!("server.listen = '0.0.0.0:3000'\n{url}{apps}"), &[]).is_ok());
+}
+
+#[test]
 fn apps_can_come_from_the_environment() {
     let apps = r#"[{host = "wiki.example", users = ["ada"], headers = {user = "X-User"}}]"#;
     let variables =

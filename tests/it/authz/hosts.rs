@@ -1,10 +1,14 @@
 //! Apps on other hosts than Vestibule's own.
 
+use vestibule::engine::Hooks;
 use vestibule_tests::{
     TestApp,
     browser::Browser,
+    database::Database,
     gateways::{Gateway, assert_denied, learned, page},
 };
+
+use crate::login::PUBLIC;
 
 use super::{APPS, OWN, WIKI, adas, app, app_with, at_host, hand_over, path_of};
 
@@ -191,4 +195,29 @@ async fn a_link_of_another_site_asks_once_more_with_the_cookie() {
     // Whoever comes from a page of this site is asked to sign in.
     let page = app.anonymous().with("sec-fetch-site", "same-origin").get(&log_in).await;
     assert!(page.body.contains("asks who you are"), "{}", page.body);
+}
+
+vestibule_tests::on_both_databases! {
+    async fn replicas_share_what_browsers_have_at_apps(database: Database) {
+        let toml = format!("server.trusted_proxies = ['127.0.0.1']\n\
+                            encryption.secret = '{}'\n{PUBLIC}{APPS}", vestibule_tests::database::SECRET);
+        let start = async || {
+            TestApp::start_on(&database, "visited", &toml, &[], Hooks::default()).await.unwrap()
+        };
+        let (one, other) = (start().await, start().await);
+        let mut browser = adas(&one).await;
+        let there = hand_over(&one, &mut browser, URL).await;
+        let elsewhere = there.clone().at_app(&other);
+        let told = learned(&elsewhere.caller(), URL).await.expect("known to the other replica");
+        assert_eq!(told[0], "ada");
+        // Who comes again has another cookie, and the one before is over.
+        let again = hand_over(&other, &mut browser.clone().at_app(&other), URL).await;
+        assert!(learned(&again.caller(), URL).await.is_some());
+        assert_eq!(learned(&there.caller(), URL).await, None);
+        browser.submit("/auth/logout").await;
+        assert_eq!(learned(&again.caller(), URL).await, None);
+        let keys = async |app: &TestApp| app.anonymous().get("/.well-known/jwks.json").await.body;
+        assert_eq!(keys(&one).await, keys(&other).await);
+        assert_eq!(one.host.store().rotate(|_| {}).await.unwrap().left, 0);
+    }
 }
