@@ -4,7 +4,6 @@ use vestibule::engine::Hooks;
 use vestibule_tests::{
     TestApp,
     browser::Browser,
-    database::Database,
     gateways::{Gateway, assert_denied, learned, page},
 };
 
