@@ -26,7 +26,9 @@ use std::{
 };
 
 use secrecy::SecretString;
-use wasmtime::component::{HasSelf, Linker, ResourceTable};
+use wasmtime::component::{
+    Component, HasSelf, Linker, ResourceTable, ResourceType, types::ComponentItem,
+};
 
 use crate::{
     bindings::vestibule::auth,
@@ -186,13 +188,7 @@ pub(crate) fn link<T: Send + 'static>(
     links: impl Fn(&str) -> bool,
     context: fn(&mut T) -> &mut Context,
 ) -> wasmtime::Result<()> {
-    type View = HasSelf<Context>;
-    auth::types::add_to_linker::<T, View>(linker, context)?;
-    auth::clock::add_to_linker::<T, View>(linker, context)?;
-    auth::random::add_to_linker::<T, View>(linker, context)?;
-    auth::log::add_to_linker::<T, View>(linker, context)?;
-    auth::settings::add_to_linker::<T, View>(linker, context)?;
-    auth::secrets::add_to_linker::<T, View>(linker, context)?;
+    link_at_once(linker, context)?;
     auth::session_store::add_to_linker::<T, View>(linker, context)?;
     if links("http") {
         auth::http_client::add_to_linker::<T, View>(linker, context)?;
@@ -205,6 +201,62 @@ pub(crate) fn link<T: Send + 'static>(
     }
     Ok(())
 }
+
+type View = HasSelf<Context>;
+
+/// Links what never waits, which is always granted.
+fn link_at_once<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    context: fn(&mut T) -> &mut Context,
+) -> wasmtime::Result<()> {
+    auth::types::add_to_linker::<T, View>(linker, context)?;
+    auth::clock::add_to_linker::<T, View>(linker, context)?;
+    auth::random::add_to_linker::<T, View>(linker, context)?;
+    auth::log::add_to_linker::<T, View>(linker, context)?;
+    auth::settings::add_to_linker::<T, View>(linker, context)?;
+    auth::secrets::add_to_linker::<T, View>(linker, context)
+}
+
+/// Links what never waits as [`link`] does, and in the place of everything else what
+/// ends the call with [`WouldWait`].
+pub(crate) fn link_without_waiting<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    component: &Component,
+    context: fn(&mut T) -> &mut Context,
+) -> wasmtime::Result<()> {
+    link_at_once(linker, context)?;
+    let engine = component.engine().clone();
+    let waits = |name: &str| {
+        let known = |one: &&Capability| name.contains(&format!("/{}@", one.interface));
+        CAPABILITIES.iter().find(known).is_some_and(|capability| capability.waits)
+    };
+    for (name, import) in component.component_type().imports(&engine) {
+        let ComponentItem::ComponentInstance(interface) = import.ty else { continue };
+        if !waits(name) {
+            continue;
+        }
+        let mut instance = linker.instance(name)?;
+        for (name, item) in interface.exports(&engine) {
+            match item.ty {
+                ComponentItem::ComponentFunc(_) => {
+                    instance.func_new(name, |_, _, _, _| Err(WouldWait.into()))?;
+                }
+                // None is ever made.
+                ComponentItem::Resource(_) if name == "lease" => {
+                    let lease = ResourceType::host::<token_store::Lease>();
+                    instance.resource(name, lease, |_, _| Ok(()))?;
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A component asked for something that may wait, in a call that cannot.
+#[derive(Debug, thiserror::Error)]
+#[error("this call cannot wait")]
+pub(crate) struct WouldWait;
 
 /// A component asked a capability for something that the contract forbids; its
 /// call ends as a trap.

@@ -20,7 +20,7 @@ use std::{
 pub(crate) use self::source::did_you_mean;
 pub use self::{
     apps::{Ambiguity, App, IdentityHeaders, PublicPath, canonical},
-    data::{Encryption, Limits, RateLimits, Secrets, Sessions},
+    data::{Encryption, Limits, OnRefreshFailure, ProviderTokens, RateLimits, Secrets, Sessions},
     grants::Grants,
     server::Server,
     source::{Environment, Source},
@@ -60,6 +60,8 @@ pub struct Config {
     pub sessions: Sessions,
     /// `[secrets]`
     pub secrets: Secrets,
+    /// `[provider_tokens]`
+    pub provider_tokens: ProviderTokens,
     /// `[rate_limits]`
     pub rate_limits: RateLimits,
     /// `[plugins]`
@@ -203,6 +205,12 @@ impl Config {
         };
         section.finish(mistakes);
 
+        let mut section = root.section("provider_tokens", mistakes);
+        let provider_tokens = ProviderTokens {
+            on_refresh_failure: section.take("on_refresh_failure", mistakes).unwrap_or_default(),
+        };
+        section.finish(mistakes);
+
         let mut section = root.section("rate_limits", mistakes);
         let mut usual = RateLimits::default();
         if !server.trusted_proxies.is_empty() {
@@ -246,6 +254,7 @@ impl Config {
             encryption,
             sessions,
             secrets,
+            provider_tokens,
             rate_limits,
             plugins,
             auth,
@@ -256,9 +265,19 @@ impl Config {
 
     fn read_auth(root: &mut Section<'_>, source: &Source, mistakes: &mut Mistakes) -> Auth {
         let mut section = root.section("auth", mistakes);
-        let strategy = section
-            .take::<String>("strategy", mistakes)
-            .or_else(|| source.environment.get("OPENHANDS_AUTH_MODE"));
+        let named = section.take::<String>("strategy", mistakes);
+        let mode = source.environment.get("OPENHANDS_AUTH_MODE");
+        // Whoever sets the variable means to have a door that is closed.
+        if let (Some(named), Some(mode)) = (&named, &mode)
+            && named != mode
+        {
+            let what = format!(
+                "it is {named:?}, and the environment variable OPENHANDS_AUTH_MODE says {mode:?}; \
+                 name the same strategy in both, or unset the variable"
+            );
+            mistakes.push(source.mistake(&["auth", "strategy"], &what));
+        }
+        let strategy = named.or(mode);
         if strategy.is_none() {
             mistakes.push(source.mistake(
                 &["auth"],
@@ -373,6 +392,19 @@ mod tests {
     }
 
     #[test]
+    fn what_a_failed_renewal_means_is_one_of_two_things() {
+        let failure = |text: &str| {
+            let text = format!("auth.strategy = 'none'\n{text}");
+            parse(&text, &[]).map(|config| config.provider_tokens.on_refresh_failure)
+        };
+        assert_eq!(failure(""), Ok(OnRefreshFailure::Fail));
+        let keep = "provider_tokens.on_refresh_failure = 'keep-old'";
+        assert_eq!(failure(keep), Ok(OnRefreshFailure::KeepOld));
+        let error = failure("provider_tokens.on_refresh_failure = 'ignore'").unwrap_err();
+        assert!(error.contains("expected `fail` or `keep-old`"), "{error}");
+    }
+
+    #[test]
     fn a_bad_variable_is_named() {
         let error =
             parse("auth.strategy = 'none'", &[("VESTIBULE_SERVER_LISTEN", "x")]).unwrap_err();
@@ -400,6 +432,18 @@ mod tests {
         assert_eq!(config.auth.strategy, "none");
         let config = parse("", &[("OPENHANDS_AUTH_MODE", "su")]).unwrap();
         assert_eq!(config.auth.strategy, "su");
+    }
+
+    #[test]
+    fn two_strategies_are_one_too_many() {
+        let mode = [("OPENHANDS_AUTH_MODE", "su")];
+        assert_eq!(parse("auth.strategy = 'su'", &mode).unwrap().auth.strategy, "su");
+        let error = parse("[auth]\nstrategy = 'none'", &mode).unwrap_err();
+        assert_eq!(
+            error,
+            "vestibule.toml:2: [auth] strategy: it is \"none\", and the environment variable \
+             OPENHANDS_AUTH_MODE says \"su\"; name the same strategy in both, or unset the variable"
+        );
     }
 
     #[test]

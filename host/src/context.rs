@@ -2,21 +2,27 @@
 //! user id to hand around.
 
 mod paths;
+mod refresh;
 mod sessions;
+mod tokens;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use secrecy::SecretString;
 
+use self::tokens::{PATIENCE, own};
 pub use self::{
-    paths::{ConversationPaths, InvalidConversationId},
+    paths::ConversationPaths,
+    refresh::{ConversationSettings, HeldToken, RefreshError, RefreshFailure, RefreshReason},
     sessions::SessionError,
+    tokens::{TokenError, TokenProvider},
 };
+pub use crate::identity::{ConversationId, InvalidConversationId};
 use crate::{
-    engine::{CallError, Renewal},
+    engine::CallError,
     host::Host,
-    identity::{Identity, PROVIDERS, ProviderToken, Refusal, RequestId, TokenRefusal, UserId},
-    store::{ApiKey, LoadedSettings, Scope, Secrets, Settings, StoreError, TokenPair, TokenState},
+    identity::{Identity, Refusal, RequestId, UserId},
+    store::{ApiKey, LoadedSettings, Scope, Secrets, Settings, StoreError, TokenPair},
 };
 
 /// How a user came in.
@@ -77,30 +83,18 @@ pub enum ContextError {
     Store(#[from] StoreError),
 }
 
-/// Why there is no provider token.
-#[derive(Debug, thiserror::Error)]
-pub enum TokenError {
-    /// The name is no provider's.
-    #[error("{0:?} is no Git provider; there are {list}", list = PROVIDERS.join(", "))]
-    UnknownProvider(String),
-    /// The user never connected the provider.
-    #[error("no {0} account is connected")]
-    Missing(String),
-    /// The strategy has none, and says why.
-    #[error(transparent)]
-    Refused(#[from] TokenRefusal),
-    /// The strategy gave no answer.
-    #[error(transparent)]
-    Call(#[from] CallError),
-    /// The database failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 impl Host {
     /// Speaks for a user with no request at hand, for webhooks and automations.
     /// It needs no identity provider and no session.
     pub async fn user_context_for(&self, user: &UserId) -> Result<UserContext, ContextError> {
+        self.speak_for(user, RequestId::new(0)).await
+    }
+
+    async fn speak_for(
+        &self,
+        user: &UserId,
+        request: RequestId,
+    ) -> Result<UserContext, ContextError> {
         let found = self.store().user(user).await?;
         let found = found.ok_or_else(|| ContextError::NoUser(user.clone()))?;
         if found.disabled_at.is_some() {
@@ -110,7 +104,6 @@ impl Host {
             return Err(ContextError::NotMember(user.clone()));
         }
         let strategy = self.registry().current();
-        let request = RequestId::new(0);
         // The local owner has no id of its own outside the store.
         let id = found.identity.user_id.clone();
         let identity = strategy.restore(id.as_ref(), Some(&found.identity), request).await??;
@@ -206,12 +199,8 @@ impl UserContext {
     /// Gives the user's tokens of Git providers.
     #[must_use]
     pub fn token_provider(&self) -> TokenProvider {
-        TokenProvider {
-            host: self.host.clone(),
-            identity: self.identity.clone(),
-            scope: self.scope.clone(),
-            request: self.request,
-        }
+        let (identity, scope) = (self.identity.clone(), self.scope.clone());
+        TokenProvider::new(self.host.clone(), identity, scope, self.request)
     }
 
     /// Stores a token that the user brings, in the place of the one before; without
@@ -236,117 +225,4 @@ impl UserContext {
         }
         lease.release().await
     }
-}
-
-/// How long a change of a user's own token waits for another.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Gives one user's tokens of Git providers, as they are at the time of asking.
-#[derive(Clone)]
-pub struct TokenProvider {
-    host: Host,
-    identity: Identity,
-    scope: Scope,
-    request: RequestId,
-}
-
-impl std::fmt::Debug for TokenProvider {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TokenProvider").field("scope", &self.scope).finish_non_exhaustive()
-    }
-}
-
-impl TokenProvider {
-    /// For the owner of a sandbox, who has presented nothing.
-    pub(crate) fn new(host: Host, identity: Identity, scope: Scope, request: RequestId) -> Self {
-        Self { host, identity, scope, request }
-    }
-
-    /// The token for one provider: the strategy's, or else one that the user
-    /// stored. A user without one is [`TokenError::Missing`].
-    pub async fn get(&self, provider: &str, renewal: Renewal) -> Result<ProviderToken, TokenError> {
-        if !PROVIDERS.contains(&provider) {
-            return Err(TokenError::UnknownProvider(provider.to_owned()));
-        }
-        let strategy = self.host.registry().current();
-        let user = self.identity.user_id.as_ref();
-        let offered = strategy.provider_token(user, provider, renewal, self.request).await??;
-        if let Some(token) = offered {
-            return Ok(token);
-        }
-        self.brought(provider).await
-    }
-
-    /// The token that the user stored for a provider.
-    async fn brought(&self, provider: &str) -> Result<ProviderToken, TokenError> {
-        let stored = self.host.store().tokens(&self.scope.user).load(&own(provider)).await?;
-        let missing = || TokenError::Missing(provider.to_owned());
-        let stored = stored.ok_or_else(missing)?;
-        if let TokenState::Reconnect { reason } = stored.state {
-            return Err(TokenRefusal::Reconnect(reason).into());
-        }
-        Ok(ProviderToken {
-            provider: provider.to_owned(),
-            token: stored.pair.access.ok_or_else(missing)?,
-            host: stored.pair.host,
-            account_id: stored.pair.account_id,
-            expires_at: stored.pair.access_expires_at,
-        })
-    }
-
-    /// Every provider for which the user has a token now. One provider's failure
-    /// is that provider's only. A strategy may ask the providers whether the tokens
-    /// still work, which [`get`](Self::get) does not.
-    pub async fn get_all(&self) -> Vec<Result<ProviderToken, TokenError>> {
-        let strategy = self.host.registry().current();
-        let user = self.identity.user_id.as_ref();
-        let offered = match strategy.provider_tokens(user, self.request).await {
-            Ok(offered) => offered,
-            Err(error) => return vec![Err(error.into())],
-        };
-        let of_strategy = |name: &&str| offered.iter().any(|(provider, _)| provider == name);
-        let rest: Vec<&str> = PROVIDERS.into_iter().filter(|name| !of_strategy(name)).collect();
-        let mut found: Vec<_> =
-            offered.into_iter().map(|(_, token)| token.map_err(TokenError::from)).collect();
-        for provider in rest {
-            match self.brought(provider).await {
-                Err(TokenError::Missing(_)) => {}
-                result => found.push(result),
-            }
-        }
-        found
-    }
-
-    /// Disconnects every provider: what the user stored goes, and what the strategy
-    /// stored is revoked at its provider and goes as well, whatever the provider
-    /// says.
-    pub(crate) async fn disconnect(&self) -> Result<(), StoreError> {
-        let strategy = self.host.registry().current();
-        let tokens = self.host.store().tokens(&self.scope.user);
-        for provider in PROVIDERS {
-            tokens.remove(&own(provider)).await?;
-        }
-        let names = tokens.names().await?;
-        for name in names.iter().filter(|name| strategy.description().providers.contains(name)) {
-            let user = self.identity.user_id.as_ref();
-            let revoked = strategy.revoke_provider_token(user, name, self.request).await;
-            let reason = match revoked {
-                Ok(Ok(())) => None,
-                Ok(Err(refusal)) => Some(refusal.to_string()),
-                Err(error) => Some(error.to_string()),
-            };
-            if let Some(reason) = reason {
-                let id = self.request;
-                tracing::warn!(request.id = %id, name, reason, "a token may live on at its provider");
-            }
-            tokens.remove(name).await?;
-        }
-        Ok(())
-    }
-}
-
-/// The name under which a token rests that the user stored, apart from those
-/// that a strategy keeps.
-pub(crate) fn own(provider: &str) -> String {
-    format!("own:{provider}")
 }

@@ -37,6 +37,7 @@ use std::{
     time::Duration,
 };
 
+use tokio::task::JoinHandle;
 use wasmtime::{
     Config, Enabled, EngineWeak, Inlining, InstanceAllocationStrategy, PoolingAllocationConfig,
 };
@@ -50,7 +51,7 @@ pub use self::{
     call::CallError,
     description::{Description, GrantSource, ProposedGrants, Setting, SettingType},
     load::{Import, Inspection, LoadError, MAX_FILE_BYTES},
-    login::{Attempt, Callback, LogOutRedirect, LoginStep, SignedIn},
+    login::{Attempt, Callback, LogOutRedirect, LoginStep, SessionSelector, SignedIn},
     output::{Decision, SessionChange},
     profile::Profile,
     registry::Registry,
@@ -64,9 +65,28 @@ pub(crate) use crate::capability::session_store::Renewing;
 pub(crate) async fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> T {
-    #[expect(clippy::disallowed_methods, reason = "the one task that outlives its request")]
-    let done = tokio::spawn(work).await;
-    match done.map_err(tokio::task::JoinError::try_into_panic) {
+    ended(begin(work)).await
+}
+
+/// Runs work at once, each to its end, and answers in their order.
+pub(crate) async fn all_to_the_end<T: Send + 'static>(
+    all: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>,
+) -> Vec<T> {
+    let begun: Vec<_> = all.into_iter().map(begin).collect();
+    let mut answers = Vec::with_capacity(begun.len());
+    for task in begun {
+        answers.push(ended(task).await);
+    }
+    answers
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one kind of task that outlives its request")]
+fn begin<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    tokio::spawn(work)
+}
+
+async fn ended<T>(task: JoinHandle<T>) -> T {
+    match task.await.map_err(tokio::task::JoinError::try_into_panic) {
         Ok(value) => value,
         Err(Ok(panic)) => std::panic::resume_unwind(panic),
         // The runtime is being taken down, and this task with it.

@@ -20,6 +20,7 @@ mod keys;
 mod layer;
 mod me;
 mod pages;
+mod provider_tokens;
 mod sandbox_secrets;
 mod sandboxes;
 mod scopes;
@@ -87,7 +88,8 @@ fn open() -> OpenApiRouter<Host> {
     let visitors = OpenApiRouter::new()
         .routes(routes!(whoami::session))
         .routes(routes!(auth::log_out::authenticate))
-        .routes(routes!(auth::log_out::api_log_out));
+        .routes(routes!(auth::log_out::api_log_out))
+        .routes(routes!(auth::back_channel::back_channel));
     let browsers = OpenApiRouter::new()
         .routes(routes!(auth::page))
         .routes(routes!(auth::start))
@@ -111,6 +113,7 @@ fn own() -> OpenApiRouter<Host> {
         .routes(routes!(secrets::search))
         .routes(routes!(secrets::store_tokens, secrets::remove_tokens))
         .routes(routes!(secrets::update, secrets::remove))
+        .routes(routes!(secrets::disconnect))
         .routes(routes!(sandboxes::list, sandboxes::start))
         .routes(routes!(sandboxes::search))
         .routes(routes!(sandboxes::remove))
@@ -140,13 +143,15 @@ fn gateways() -> OpenApiRouter<Host> {
 fn foreign() -> OpenApiRouter<Host> {
     let sandboxes = OpenApiRouter::new()
         .routes(routes!(sandbox_secrets::list))
-        .routes(routes!(sandbox_secrets::value));
+        .routes(routes!(sandbox_secrets::value))
+        .routes(routes!(provider_tokens::current));
     let services = OpenApiRouter::new()
         .routes(routes!(service::system_key))
         .routes(routes!(service::revoke_system_key))
         .routes(routes!(service::register))
         .routes(routes!(service::remove))
         .routes(routes!(service::pause))
-        .routes(routes!(service::resume));
+        .routes(routes!(service::resume))
+        .routes(routes!(provider_tokens::refresh));
     Group::Sandboxes.complete(sandboxes).merge(Group::Services.complete(services))
 }

@@ -3,6 +3,7 @@
 //! The engine turns what a component answers into these after it has checked
 //! every bound; nothing above the engine sees a generated type.
 
+mod conversation;
 mod session;
 
 use std::{fmt, net::IpAddr, sync::Arc};
@@ -10,7 +11,10 @@ use std::{fmt, net::IpAddr, sync::Arc};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-pub use self::session::{LoginState, NamedSecrets, PresentedSession, SessionContent, TokenPair};
+pub use self::{
+    conversation::{ConversationId, InvalidConversationId},
+    session::{LoginState, NamedSecrets, PresentedSession, SessionContent, TokenPair},
+};
 
 /// The store's id of the local owner: the one user of a strategy without log-in.
 ///

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use crate::{
     context::{TokenError, TokenProvider},
     engine::Renewal,
-    identity::usual_host,
+    identity::{ProviderToken, usual_host},
 };
 
 /// What an authenticated client of a Git provider needs.
@@ -47,24 +47,26 @@ impl ProviderHandler {
 
     /// What a client of this provider needs, with a token that works now.
     pub async fn for_provider(&self, provider: &str) -> Result<ProviderClient, ProviderError> {
-        self.client(provider, Renewal::WhenDue).await
+        client(self.tokens.get(provider, Renewal::WhenDue).await?)
     }
 
-    /// The same after the provider has refused the token that it got before.
-    pub async fn after_refusal(&self, provider: &str) -> Result<ProviderClient, ProviderError> {
-        self.client(provider, Renewal::Now).await
-    }
-
-    async fn client(
+    /// Another one after the provider has refused this one's token (401): its token is
+    /// renewed, whenever it expires. Should the provider refuse that one as well, the
+    /// user has to connect the account again ([`TokenRefusal::Reconnect`]).
+    ///
+    /// [`TokenRefusal::Reconnect`]: crate::identity::TokenRefusal::Reconnect
+    pub async fn after_refusal(
         &self,
-        provider: &str,
-        renewal: Renewal,
+        refused: &ProviderClient,
     ) -> Result<ProviderClient, ProviderError> {
-        let token = self.tokens.get(provider, renewal).await?;
-        let host = token
-            .host
-            .or_else(|| usual_host(provider).map(str::to_owned))
-            .ok_or_else(|| ProviderError::NoHost(provider.to_owned()))?;
-        Ok(ProviderClient { provider: token.provider, token: token.token, host })
+        client(self.tokens.refused(&refused.provider, &refused.token).await?)
     }
+}
+
+fn client(token: ProviderToken) -> Result<ProviderClient, ProviderError> {
+    let ProviderToken { provider, token, host, .. } = token;
+    let host = host
+        .or_else(|| usual_host(&provider).map(str::to_owned))
+        .ok_or_else(|| ProviderError::NoHost(provider.clone()))?;
+    Ok(ProviderClient { provider, token, host })
 }

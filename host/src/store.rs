@@ -11,6 +11,7 @@
 mod api_keys;
 mod audit;
 mod carried;
+mod conversation_tokens;
 mod db;
 mod error;
 mod import;
@@ -39,6 +40,7 @@ pub(crate) use self::signing_keys::SigningKey;
 pub use self::{
     api_keys::{ApiKey, ApiKeys, KeyRefusal, NewApiKey, NewKey, VerifiedKey},
     audit::AuditEntry,
+    conversation_tokens::ConversationTokens,
     error::StoreError,
     import::{ImportOptions, ImportReport, ImportedTable},
     leases::Lease,

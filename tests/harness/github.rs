@@ -2,10 +2,11 @@
 //! otherwise where a test says so.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     future::pending,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use axum::{
@@ -20,7 +21,11 @@ use http::{HeaderMap, StatusCode, Uri, header};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Semaphore};
+use vestibule::{
+    identity::{Identity, UserId},
+    store::{Store, TokenPair},
+};
 
 use crate::run::note_secret;
 
@@ -39,6 +44,8 @@ pub enum Endpoint {
     Token,
     /// Whose token it is.
     User,
+    /// Which repositories the token's owner has.
+    Repositories,
     /// Where a token is ended.
     Revoke,
     /// Where no request should ever go.
@@ -60,6 +67,27 @@ pub enum Answer {
     Silence,
     /// Half a response.
     HangUp,
+}
+
+impl Answer {
+    /// Gives it; `url` is where nobody should follow a redirect to.
+    pub(crate) async fn give(self, url: &str) -> Response {
+        match self {
+            Self::Json(status, document) => json_of(status, &document),
+            Self::Text(kind, body) => ([(header::CONTENT_TYPE, kind)], body).into_response(),
+            Self::Redirect(status) => {
+                let status = StatusCode::from_u16(status).expect("a status");
+                let location = format!("{url}/elsewhere");
+                (status, [(header::LOCATION, location)]).into_response()
+            }
+            Self::Large => json_of(200, &json!({"id": 1, "login": "a".repeat(2 << 20)})),
+            Self::Silence => pending().await,
+            Self::HangUp => {
+                let headers = [(header::CONTENT_LENGTH, "1000"), (header::CONTENT_TYPE, JSON)];
+                (headers, Body::from("{")).into_response()
+            }
+        }
+    }
 }
 
 /// An account at GitHub.
@@ -113,6 +141,10 @@ struct Desk {
     next: BTreeMap<Endpoint, VecDeque<Answer>>,
     always: BTreeMap<Endpoint, Answer>,
     calls: BTreeMap<Endpoint, usize>,
+    /// Answers of the token endpoint wait for this.
+    held: Option<Arc<Semaphore>>,
+    used: BTreeSet<String>,
+    reused: usize,
     made: usize,
 }
 
@@ -135,6 +167,7 @@ impl GitHub {
         let github = Self { address, desk: Arc::new(Mutex::new(desk)) };
         let api = Router::new()
             .route("/user", get(user))
+            .route("/user/repos", get(repositories))
             .route("/applications/{client}/token", delete(revoke));
         let router = Router::new()
             .route("/login/oauth/authorize", get(authorize))
@@ -191,6 +224,32 @@ impl GitHub {
         }
     }
 
+    /// Leaves the visitor's tokens in a database as a log-in does, at `now`.
+    pub async fn connect_to(&self, store: &Store, now: u64) {
+        self.connect_at(&self.address.ip().to_string(), store, now).await;
+    }
+
+    /// The same where Vestibule knows it by another name of this machine.
+    pub async fn connect_at(&self, name: &str, store: &Store, now: u64) {
+        let account = self.desk().visitor.clone().expect("somebody sits at the browser");
+        let user = UserId::new(account.id.to_string()).expect("an id");
+        let identity = Identity { user_id: Some(user.clone()), ..Identity::default() };
+        store.establish_user(&identity).await.expect("the user is noted");
+        let given = self.connect();
+        let pair = TokenPair {
+            access: Some(given.access),
+            refresh_expires_at: given.refresh.as_ref().map(|_| now + 15_811_200),
+            refresh: given.refresh,
+            access_expires_at: given.expires_in.map(|seconds| now + seconds),
+            host: Some(format!("{name}:{}", self.address.port())),
+            account_id: Some(user.as_str().to_owned()),
+        };
+        let mut lease =
+            store.tokens(&user).lease("github", Duration::from_secs(5)).await.expect("a lease");
+        lease.save(&pair).await.expect("it is stored");
+        lease.release().await.expect("it is given back");
+    }
+
     /// The visitor takes scopes away and leaves these.
     pub fn leave_scope(&self, scope: &str) {
         self.desk().scope = Some(scope.to_owned());
@@ -216,6 +275,29 @@ impl GitHub {
     /// The endpoint answers by GitHub's rules again.
     pub fn recover(&self, endpoint: Endpoint) {
         self.desk().always.remove(&endpoint);
+    }
+
+    /// Renews tokens from now on and keeps the answers, until they are let go.
+    pub fn hold_answers(&self) {
+        self.desk().held = Some(Arc::new(Semaphore::new(0)));
+    }
+
+    /// Gives the answers that were kept.
+    pub fn let_answers_go(&self) {
+        let held = self.desk().held.take().expect("answers are held");
+        held.add_permits(Semaphore::MAX_PERMITS);
+    }
+
+    /// Whether a token gives access.
+    #[must_use]
+    pub fn knows(&self, access: &str) -> bool {
+        self.desk().access.contains_key(access)
+    }
+
+    /// How often a refresh token came that had been used before.
+    #[must_use]
+    pub fn reused(&self) -> usize {
+        self.desk().reused
     }
 
     /// How often an endpoint was called.
@@ -255,21 +337,7 @@ impl GitHub {
                 Some(answer) => answer,
             }
         };
-        Err(match answer {
-            Answer::Json(status, document) => json_of(status, &document),
-            Answer::Text(kind, body) => ([(header::CONTENT_TYPE, kind)], body).into_response(),
-            Answer::Redirect(status) => {
-                let status = StatusCode::from_u16(status).expect("a status");
-                let location = format!("{}/elsewhere", self.url());
-                (status, [(header::LOCATION, location)]).into_response()
-            }
-            Answer::Large => json_of(200, &json!({"id": 1, "login": "a".repeat(2 << 20)})),
-            Answer::Silence => pending().await,
-            Answer::HangUp => {
-                let headers = [(header::CONTENT_LENGTH, "1000"), (header::CONTENT_TYPE, JSON)];
-                (headers, Body::from("{")).into_response()
-            }
-        })
+        Err(answer.give(&self.url()).await)
     }
 }
 
@@ -314,7 +382,11 @@ impl Desk {
             return json!({"error": "incorrect_client_credentials"});
         }
         if given("grant_type") == "refresh_token" {
-            let Some((account, access)) = self.refresh.remove(given("refresh_token")) else {
+            let presented = given("refresh_token");
+            if !self.used.insert(presented.to_owned()) {
+                self.reused += 1;
+            }
+            let Some((account, access)) = self.refresh.remove(presented) else {
                 return json!({"error": "bad_refresh_token"});
             };
             // Using the refresh token ends the access token as well.
@@ -374,6 +446,10 @@ async fn token(State(github): State<GitHub>, headers: HeaderMap, body: Bytes) ->
         return answer;
     }
     let answer = github.desk().exchange(&fields(&body));
+    let held = github.desk().held.clone();
+    if let Some(held) = held {
+        let _ = held.acquire().await;
+    }
     // Unless it is asked for JSON, GitHub answers with a form.
     if headers.get(header::ACCEPT).is_some_and(|accept| accept == "application/json") {
         return json_of(200, &answer);
@@ -398,6 +474,19 @@ async fn user(State(github): State<GitHub>, headers: HeaderMap) -> Response {
             let document = json!({"login": login, "id": id, "type": "User", "name": "Mona",
                 "email": "mona@example.com", "site_admin": false});
             json_of(200, &document)
+        }
+        None => json_of(401, &json!({"message": "Bad credentials", "status": "401"})),
+    }
+}
+
+async fn repositories(State(github): State<GitHub>, headers: HeaderMap) -> Response {
+    if let Err(answer) = github.enter(Endpoint::Repositories).await {
+        return answer;
+    }
+    match github.desk().owner(&headers) {
+        Some(Account { login, .. }) => {
+            let named = |name: &str| json!({"full_name": format!("{login}/{name}")});
+            json_of(200, &json!([named("hello-world"), named("linguist")]))
         }
         None => json_of(401, &json!({"message": "Bad credentials", "status": "401"})),
     }

@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod craft;
 pub mod database;
+pub mod forges;
 pub mod gateways;
 pub mod github;
 pub mod issuer;
@@ -10,6 +11,7 @@ pub mod keys;
 pub mod logs;
 pub mod memory;
 pub mod peer;
+pub mod pen;
 pub mod puppet;
 pub mod readings;
 pub mod run;

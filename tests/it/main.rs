@@ -15,6 +15,7 @@ mod jose;
 mod login;
 mod openapi;
 mod operator;
+mod provider_tokens;
 mod sessions;
 mod settings;
 mod stores;

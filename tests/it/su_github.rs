@@ -1,8 +1,10 @@
 //! One person, by GitHub: how it is configured, and whom it believes without a
 //! log-in.
 
+mod crash;
 mod flow;
 mod plaintext;
+mod strain;
 mod tokens;
 
 use http::StatusCode;

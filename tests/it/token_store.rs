@@ -8,7 +8,6 @@ use std::{
 
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use sqlx::Connection as _;
 use vestibule::{
     engine::Hooks,
     host::Host,
@@ -21,6 +20,7 @@ use vestibule_tests::{
     memory::Search,
     on_both_databases,
     peer::{Peer, Seen, answer},
+    pen::Pen,
     puppet::{self, play, play_for},
     run::{note_secret, text},
 };
@@ -316,34 +316,5 @@ on_both_databases! {
         for claim in told.claims {
             assert!(claim.value.starts_with("StoreError::Unavailable("), "{}", claim.value);
         }
-    }
-}
-
-/// The right to write to a database, taken from everybody else.
-enum Pen {
-    Sqlite(sqlx::SqliteConnection),
-    Postgres(sqlx::PgConnection),
-}
-
-impl Pen {
-    async fn take(url: &str) -> Self {
-        if url.starts_with("sqlite:") {
-            let mut raw = sqlx::SqliteConnection::connect(url).await.unwrap();
-            sqlx::query("begin immediate").execute(&mut raw).await.unwrap();
-            return Self::Sqlite(raw);
-        }
-        let mut raw = sqlx::PgConnection::connect(url).await.unwrap();
-        sqlx::query("begin").execute(&mut raw).await.unwrap();
-        let lock = "lock table tokens in share row exclusive mode";
-        sqlx::query(lock).execute(&mut raw).await.unwrap();
-        Self::Postgres(raw)
-    }
-
-    async fn give_back(self) {
-        match self {
-            Self::Sqlite(mut raw) => sqlx::query("rollback").execute(&mut raw).await.map(drop),
-            Self::Postgres(mut raw) => sqlx::query("rollback").execute(&mut raw).await.map(drop),
-        }
-        .unwrap();
     }
 }

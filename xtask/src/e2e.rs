@@ -2,6 +2,7 @@
 
 mod browser;
 mod gateways;
+mod replicas;
 mod schemathesis;
 
 use std::{
@@ -27,6 +28,9 @@ const CLIENT: [&str; 2] = ["openhands-workspace==1.58.0", "openhands-sdk==1.58.0
 pub(crate) struct EndToEnd {
     /// The test.
     name: Test,
+    /// How long `replicas` goes on asking, in seconds.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(10..))]
+    seconds: u64,
 }
 
 /// What there is to run.
@@ -41,6 +45,9 @@ enum Test {
     /// nginx, Caddy, Envoy, and Traefik where it is installed, with the configurations of
     /// examples/gateways, a real Chromium, and clients that forge headers.
     Gateways,
+    /// Three servers on one PostgreSQL, asked on and on for provider tokens that live for
+    /// seconds: each has to be renewed once.
+    Replicas,
     /// A real Chromium that logs in with su-github over https, against a scripted GitHub.
     SuGithub,
 }
@@ -52,6 +59,7 @@ impl EndToEnd {
             Test::OpenhandsClient => openhands_client(root),
             Test::Schemathesis => schemathesis::run(root),
             Test::Gateways => gateways::run(root),
+            Test::Replicas => replicas::run(root, self.seconds),
             Test::SuGithub => browser::su_github(root),
         }
     }

@@ -43,10 +43,12 @@ const TESTED: &str = "target/test-plugins";
 const GUESTS: &[Guest] = &[
     Guest { name: "none", package: "vestibule-none", directory: SHIPPED },
     Guest { name: "su-github", package: "vestibule-su-github", directory: SHIPPED },
+    Guest { name: "mu-keycloak", package: "vestibule-mu-keycloak", directory: SHIPPED },
     Guest { name: "hello-strategy", package: "hello-strategy", directory: TESTED },
     Guest { name: "session", package: "vestibule-session-guest", directory: TESTED },
     Guest { name: "hostile", package: "vestibule-hostile", directory: TESTED },
     Guest { name: "named", package: "vestibule-named", directory: TESTED },
+    Guest { name: "connected", package: "vestibule-connected", directory: TESTED },
     Guest { name: "visited", package: "vestibule-visited", directory: TESTED },
     Guest { name: "puppet", package: "vestibule-puppet", directory: TESTED },
     Guest { name: "hostile-waiting", package: "vestibule-hostile-waiting", directory: TESTED },

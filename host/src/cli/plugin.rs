@@ -124,6 +124,7 @@ fn source(source: &GrantSource) -> String {
     match source {
         GrantSource::Fixed(value) => value.clone(),
         GrantSource::Setting(name) => format!("the setting {name}"),
+        GrantSource::Template(template) => template.clone(),
     }
 }
 

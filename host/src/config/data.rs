@@ -4,6 +4,7 @@
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
+use serde::Deserialize;
 
 /// `[encryption]`: what keys of sealed values derive from.
 #[derive(Clone, Debug)]
@@ -45,6 +46,24 @@ impl Default for Secrets {
     fn default() -> Self {
         Self { max_count: 100, max_bytes: 64 << 10 }
     }
+}
+
+/// `[provider_tokens]`: what a conversation may begin with.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProviderTokens {
+    /// What becomes of a conversation whose token cannot be renewed.
+    pub on_refresh_failure: OnRefreshFailure,
+}
+
+/// What becomes of a conversation whose token cannot be renewed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnRefreshFailure {
+    /// It does not begin.
+    #[default]
+    Fail,
+    /// It begins with the token that it has.
+    KeepOld,
 }
 
 /// `[rate_limits]`: how many requests are answered; 0 is no limit.

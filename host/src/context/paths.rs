@@ -2,12 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::identity::UserId;
-
-/// A conversation's id could lead somewhere else.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} cannot be a conversation's id: one has 1 to 128 letters, digits, `-` and `_`")]
-pub struct InvalidConversationId(pub String);
+use crate::identity::{ConversationId, InvalidConversationId, UserId};
 
 /// The paths of a user's conversations, relative to wherever conversations are.
 ///
@@ -29,11 +24,7 @@ impl ConversationPaths {
 
     /// A conversation's folder.
     pub fn dir(&self, sid: &str) -> Result<PathBuf, InvalidConversationId> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        if sid.is_empty() || sid.len() > 128 || !sid.bytes().all(plain) {
-            return Err(InvalidConversationId(sid.to_owned()));
-        }
-        Ok(self.root.join(sid))
+        Ok(self.root.join(ConversationId::new(sid)?.as_str()))
     }
 
     /// The folder of a conversation's events.

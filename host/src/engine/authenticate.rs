@@ -9,12 +9,12 @@ use super::{
     call::{self, Answer, Call, CallError},
     output::{self, Decision},
     profile::{Step, Watch},
-    strategy::{Lane, Strategy, leave},
+    strategy::{Lane, Strategy, end, leave},
 };
 use crate::{
     bindings::vestibule::auth::types as wit,
     capability::{
-        Reach,
+        Reach, WouldWait,
         secrets::{Secret, handles},
         session_store::Renewing,
     },
@@ -27,6 +27,10 @@ type Raw = Result<wit::Decision, wit::Error>;
 /// The one export that a request needs. The generated `instantiate` would look
 /// up every export of the world, and compare all of its types, at each call.
 type Authenticate<'a> = TypedFunc<(&'a wit::Request<'a>,), (Raw,)>;
+
+/// For how long a component that may wait is tried without a fiber: a thread is not
+/// kept from others for longer.
+const TRY_TICKS: u32 = 3;
 
 impl Strategy {
     /// Decides who sent a request.
@@ -48,7 +52,7 @@ impl Strategy {
         let expected = Expected::of(&request.credential);
         let mut store = self.store(lane, request.id, Reach::of(expected.owner.user()));
         store.data_mut().context.renewing = Some(renewing);
-        let answer = self.authenticate_on_a_fiber(lane, &mut store, request, &mut ()).await;
+        let answer = self.authenticate_on_a_fiber(lane, &mut store, &request, &mut ()).await;
         let decision = self.decision(&mut store, answer, &expected);
         let renewing = store.data_mut().context.renewing.take();
         leave(store, permit);
@@ -63,21 +67,37 @@ impl Strategy {
         watch: &mut impl Watch,
     ) -> Answer<Decision> {
         let expected = Expected::of(&request.credential);
-        let reach = Reach::of(expected.owner.user());
         let (lane, permit) = self.enter()?;
-        let mut store = self.store(lane, request.id, reach);
+        let new_store = || self.store(lane, request.id, Reach::of(expected.owner.user()));
+        let mut store = new_store();
         watch.passed(Step::Store);
-        let answer = if lane.waits || self.suspicion.is_raised() {
+        let mut answer = None;
+        if self.may_go_directly(lane, &request.credential) {
+            answer = self.authenticate_directly(lane, &mut store, &request, watch);
+            if answer.is_none() {
+                end(mem::replace(&mut store, new_store()));
+            }
+        }
+        let answer = match answer {
+            Some(answer) => answer,
             // Boxed, so that the future of the other path stays small.
-            Box::pin(self.authenticate_on_a_fiber(lane, &mut store, request, watch)).await
-        } else {
-            self.authenticate_directly(lane, &mut store, request, watch)
+            None => Box::pin(self.authenticate_on_a_fiber(lane, &mut store, &request, watch)).await,
         };
         watch.passed(Step::Call);
         let decision = self.decision(&mut store, answer, &expected);
         leave(store, permit);
         watch.passed(Step::Drop);
         decision
+    }
+
+    /// Whether a call is worth a try without a fiber, whose stack alone costs more than
+    /// the rest of such a call. Sessions and keys hardly ever have a strategy wait; a
+    /// bearer token has it fetch keys. What wants to wait, or takes long, is called once
+    /// more on a fiber, and so are the calls after it for a while.
+    fn may_go_directly(&self, lane: &Lane, credential: &Credential) -> bool {
+        let waits =
+            lane.waits && (matches!(credential, Credential::Bearer(_)) || self.waiting.is_raised());
+        !waits && !self.suspicion.is_raised()
     }
 
     fn decision(
@@ -104,48 +124,56 @@ impl Strategy {
         Ok(Ok(decision))
     }
 
+    /// `None` where a fiber is needed after all: nothing came of the call.
     fn authenticate_directly(
         &self,
         lane: &Lane,
         store: &mut Store<Call>,
-        mut request: Request<'_>,
+        request: &Request<'_>,
         watch: &mut impl Watch,
-    ) -> Result<Raw, CallError> {
-        let headers = mem::take(&mut request.headers);
-        let credential = mem::take(&mut request.credential);
-        let key = Key::of(&credential);
+    ) -> Option<Result<Raw, CallError>> {
+        let key = Key::of(&request.credential);
         store.epoch_deadline_callback(call::go_on);
+        if lane.waits {
+            store.data_mut().meter.try_for(TRY_TICKS);
+        }
         let answer = (|| {
-            let secrets = lower_secrets(store, &credential)?;
-            let request = lower(store, &request, &credential, &secrets, key.as_ref(), &headers)?;
-            let instance = lane.pre.instance_pre().instantiate(&mut *store)?;
+            let secrets = lower_secrets(store, &request.credential)?;
+            let request = lower(store, request, &secrets, key.as_ref())?;
+            let instance = lane.direct.instantiate(&mut *store)?;
             let authenticate: Authenticate<'_> =
                 instance.get_typed_func(&mut *store, lane.authenticate)?;
             watch.passed(Step::Instantiate);
             Ok(authenticate.call(&mut *store, (&request,))?.0)
         })();
-        answer.map_err(|error| {
-            let error = self.classify(store, &error);
-            if matches!(error, CallError::CpuBudget(_)) {
-                self.suspicion.raise();
-            }
-            error
-        })
+        let error = match answer {
+            Ok(answer) => return Some(Ok(answer)),
+            Err(error) => error,
+        };
+        let error: wasmtime::Error = error;
+        let waits = error.downcast_ref::<WouldWait>().is_some();
+        let error = self.classify(store, &error);
+        if waits || (lane.waits && matches!(error, CallError::CpuBudget(_))) {
+            self.waiting.raise();
+            return None;
+        }
+        if matches!(error, CallError::CpuBudget(_)) {
+            self.suspicion.raise();
+        }
+        Some(Err(error))
     }
 
     async fn authenticate_on_a_fiber(
         &self,
         lane: &Lane,
         store: &mut Store<Call>,
-        mut request: Request<'_>,
+        request: &Request<'_>,
         watch: &mut impl Watch,
     ) -> Result<Raw, CallError> {
-        let headers = mem::take(&mut request.headers);
-        let credential = mem::take(&mut request.credential);
-        let key = Key::of(&credential);
-        let secrets =
-            lower_secrets(store, &credential).map_err(|error| self.classify(store, &error))?;
-        let request = lower(store, &request, &credential, &secrets, key.as_ref(), &headers)
+        let key = Key::of(&request.credential);
+        let secrets = lower_secrets(store, &request.credential)
+            .map_err(|error| self.classify(store, &error))?;
+        let request = lower(store, request, &secrets, key.as_ref())
             .map_err(|error| self.classify(store, &error))?;
         self.within_wall(store, async |store| {
             let instance = lane.pre.instance_pre().instantiate_async(&mut *store).await?;
@@ -238,13 +266,11 @@ impl<'a> Key<'a> {
 /// A request as the contract has it. Nothing is copied but a bearer token.
 fn lower<'a>(
     store: &mut Store<Call>,
-    request: &Request<'a>,
-    credential: &'a Credential,
+    request: &'a Request<'a>,
     secrets: &'a [wit::NamedSecretParam<'a>],
     key: Option<&'a Key<'a>>,
-    headers: &'a [Option<&'a str>],
 ) -> wasmtime::Result<wit::Request<'a>> {
-    let credential = match (credential, key) {
+    let credential = match (&request.credential, key) {
         (Credential::Bearer(token), _) => {
             let table = &mut store.data_mut().context.table;
             wit::Credential::Bearer(table.push(Secret::new(token.clone()))?)
@@ -267,6 +293,6 @@ fn lower<'a>(
         query: request.query,
         client_address: request.client_address.map(output::lower_address),
         credential,
-        headers,
+        headers: &request.headers,
     })
 }

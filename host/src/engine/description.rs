@@ -1,7 +1,12 @@
 //! What a strategy says of itself, checked before anybody relies on it.
 
+mod proposals;
+
+use std::borrow::Cow;
+
 use serde::Serialize;
 
+pub use self::proposals::{GrantSource, ProposedGrants};
 use super::settings;
 use crate::{
     bindings::exports::vestibule::auth::plugin as wit,
@@ -96,42 +101,6 @@ pub struct Setting {
     pub environment: Vec<String>,
 }
 
-/// Where the value of a proposed grant comes from.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum GrantSource {
-    /// This very value.
-    Fixed(String),
-    /// The value of the setting of this name.
-    Setting(String),
-}
-
-/// What the strategy would like to be granted.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct ProposedGrants {
-    /// Origins for `http-client`.
-    pub http: Vec<GrantSource>,
-    /// Origins that browsers may be sent to, beyond those of `http`.
-    pub browser: Vec<GrantSource>,
-    /// Issuers for `jose`.
-    pub jose: Vec<GrantSource>,
-    /// Token names for `token-store`.
-    pub token_store: Vec<GrantSource>,
-}
-
-impl ProposedGrants {
-    /// What is proposed under a key of `[auth.grants]`.
-    pub(super) fn under(&self, key: &str) -> &[GrantSource] {
-        match key {
-            "http" => &self.http,
-            "browser" => &self.browser,
-            "jose" => &self.jose,
-            "token_store" => &self.token_store,
-            _ => &[],
-        }
-    }
-}
-
 /// What a strategy says of itself.
 #[derive(Clone, Debug, Serialize)]
 pub struct Description {
@@ -173,17 +142,7 @@ impl Description {
             summary: described.summary,
             settings: described.settings.into_iter().map(setting).collect::<Result<_, _>>()?,
             headers: described.headers,
-            grants: ProposedGrants {
-                http: described.grants.http.into_iter().map(source).collect(),
-                browser: described.grants.browser.into_iter().map(source).collect(),
-                jose: described.grants.jose.into_iter().map(source).collect(),
-                token_store: described
-                    .grants
-                    .token_store
-                    .into_iter()
-                    .map(GrantSource::Fixed)
-                    .collect(),
-            },
+            grants: described.grants.into(),
             local_owner: described.local_owner,
             log_in: described.log_in,
             providers: described.providers,
@@ -227,17 +186,34 @@ impl Description {
     fn check_grant(&self, source: &GrantSource) -> Result<(), String> {
         match source {
             GrantSource::Fixed(value) => text("proposed grant", value),
-            GrantSource::Setting(name) => {
-                let setting = self.settings.iter().find(|setting| setting.name == *name);
-                match setting {
-                    Some(found) if found.kind == SettingType::Url && !found.secret => Ok(()),
-                    _ => Err(format!(
-                        "it proposes a grant from {}, which is no setting of the type url",
-                        short(name)
-                    )),
-                }
+            GrantSource::Setting(name) => match self.open_setting(name) {
+                Some(found) if found.kind == SettingType::Url => Ok(()),
+                _ => Err(format!(
+                    "it proposes a grant from {}, which is no setting of the type url",
+                    short(name)
+                )),
+            },
+            GrantSource::Template(template) => {
+                text("proposed grant", template)?;
+                let value = source.value(|name| {
+                    let found = self.open_setting(name)?;
+                    let fits = matches!(found.kind, SettingType::Url | SettingType::Text);
+                    fits.then_some(Cow::Borrowed("value"))
+                });
+                value.map(drop).ok_or_else(|| {
+                    format!(
+                        "it proposes a grant from {}, which names something else than settings of \
+                         the types url and text",
+                        short(template)
+                    )
+                })
             }
         }
+    }
+
+    /// A setting that is no secret.
+    fn open_setting(&self, name: &str) -> Option<&Setting> {
+        self.settings.iter().find(|setting| setting.name == name && !setting.secret)
     }
 }
 
@@ -342,13 +318,6 @@ fn header(wanted: &str) -> Result<(), String> {
 /// A name that may be anything, for an error.
 fn short(name: &str) -> String {
     format!("{:?}", escape(&cut(name.to_owned(), 64)))
-}
-
-fn source(source: wit::GrantSource) -> GrantSource {
-    match source {
-        wit::GrantSource::Fixed(value) => GrantSource::Fixed(value),
-        wit::GrantSource::Setting(name) => GrantSource::Setting(name),
-    }
 }
 
 fn setting(setting: wit::Setting) -> Result<Setting, String> {

@@ -68,6 +68,11 @@ impl Meter {
         }
     }
 
+    /// Leaves a call that is only a try this many ticks at most.
+    pub(super) fn try_for(&mut self, ticks: u32) {
+        self.ticks_left = self.ticks_left.min(ticks);
+    }
+
     /// Takes one tick; `false` when none is left.
     pub(super) fn tick(&mut self) -> bool {
         self.ticks_left = self.ticks_left.saturating_sub(1);

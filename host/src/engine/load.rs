@@ -202,6 +202,7 @@ impl Engine {
             limits,
             lanes,
             suspicion,
+            waiting: Suspicion::none(),
             log_ins: Semaphore::new(Strategy::log_ins(&limits)),
             destinations: origins.filter_map(|url| Some(Url::parse(url).ok()?.origin())).collect(),
             token_names: grants.token_store.clone(),

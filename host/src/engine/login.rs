@@ -5,29 +5,33 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 use url::Url;
+use wasmtime::Store;
 
 use super::{
-    call::{Answer, CallError},
+    call::{Answer, Call, CallError},
     output,
-    strategy::{Strategy, leave},
+    strategy::Strategy,
 };
 use crate::{
-    bindings::exports::vestibule::auth::login as wit,
+    bindings::{self, exports::vestibule::auth::login as wit},
     capability::{
         Reach,
         secrets::{Secret, handles},
     },
     identity::{
         Identity, LoginState, NamedSecrets, PresentedSession, RequestId, SessionContent, TokenPair,
+        UserId,
     },
 };
 
-/// What a strategy may keep of a trip, in bytes. A browser carries it.
-const MAX_STATE_BYTES: usize = 4 * 1024;
+/// What a strategy may keep of a trip, in bytes.
+const MAX_STATE_BYTES: usize = 16 * 1024;
 /// The longest location that a browser is sent to, in bytes.
 const MAX_LOCATION_BYTES: usize = 8 * 1024;
 /// Tokens that may come with one log-in.
 const MAX_TOKENS: usize = 16;
+/// Selectors that may come of one log-out token.
+const MAX_SELECTORS: usize = 64;
 
 /// The values that the host made for one trip to an identity provider.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +95,20 @@ pub struct LogOutRedirect {
     pub parameters: NamedSecrets,
 }
 
+/// Which sessions an identity provider says are over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionSelector {
+    /// Every session of this user.
+    User(UserId),
+    /// Those with this id at the identity provider, and of this user where one is named.
+    IdpSession {
+        /// The user, where the identity provider names them.
+        user: Option<UserId>,
+        /// The identity provider's id of the session.
+        id: String,
+    },
+}
+
 impl<'a> Attempt<'a> {
     fn lower(self) -> wit::Attempt<'a> {
         let Self { redirect_uri, state, nonce, code_challenge } = self;
@@ -107,19 +125,12 @@ impl Strategy {
         request: RequestId,
     ) -> Answer<LoginStep> {
         let _log_in = self.enter_to_log_in()?;
-        let (lane, permit) = self.enter()?;
-        let mut store = self.store(lane, request, Reach::Anyone);
-        let asked = wit::LoginRequest { attempt: attempt.lower(), hint };
-        let answer = self
-            .within_wall(&mut store, async |store| {
-                let instance = lane.pre.instantiate_async(&mut *store).await?;
-                instance.vestibule_auth_login().call_begin(store, asked).await
-            })
-            .await;
-        let step =
-            answer.and_then(|answer| self.login_step(&mut store.data_mut().context.table, answer));
-        leave(store, permit);
-        step
+        let begun = wit::LoginRequest { attempt: attempt.lower(), hint };
+        let asked = async |store: &mut Store<Call>, instance: bindings::Strategy| {
+            instance.vestibule_auth_login().call_begin(store, begun).await
+        };
+        self.call(request, Reach::Anyone, asked, |table, answer| self.login_step(table, answer))
+            .await
     }
 
     /// Goes on with a log-in when the browser comes back.
@@ -129,36 +140,29 @@ impl Strategy {
         request: RequestId,
     ) -> Answer<LoginStep> {
         let _log_in = self.enter_to_log_in()?;
-        let (lane, permit) = self.enter()?;
-        let mut store = self.store(lane, request, Reach::Anyone);
-        let answer = self
-            .within_wall(&mut store, async |store| {
-                let table = &mut store.data_mut().context.table;
-                let secrets = handles::lower_secrets(table, &callback.kept.secrets)?;
-                let code = callback.code.map(|code| table.push(Secret::new(code))).transpose()?;
-                let code_verifier = table.push(Secret::new(callback.verifier))?;
-                let parameters: Vec<_> = callback
-                    .parameters
-                    .iter()
-                    .map(|(name, value)| wit::Parameter { name, value })
-                    .collect();
-                let lowered = wit::Callback {
-                    code,
-                    code_verifier,
-                    nonce: callback.nonce,
-                    redirect_uri: callback.redirect_uri,
-                    parameters: &parameters,
-                    state: wit::LoginStateParam { data: &callback.kept.data, secrets: &secrets },
-                    next: callback.next.lower(),
-                };
-                let instance = lane.pre.instantiate_async(&mut *store).await?;
-                instance.vestibule_auth_login().call_complete(store, lowered).await
-            })
-            .await;
-        let step =
-            answer.and_then(|answer| self.login_step(&mut store.data_mut().context.table, answer));
-        leave(store, permit);
-        step
+        let asked = async |store: &mut Store<Call>, instance: bindings::Strategy| {
+            let table = &mut store.data_mut().context.table;
+            let secrets = handles::lower_secrets(table, &callback.kept.secrets)?;
+            let code = callback.code.map(|code| table.push(Secret::new(code))).transpose()?;
+            let code_verifier = table.push(Secret::new(callback.verifier))?;
+            let parameters: Vec<_> = callback
+                .parameters
+                .iter()
+                .map(|(name, value)| wit::Parameter { name, value })
+                .collect();
+            let lowered = wit::Callback {
+                code,
+                code_verifier,
+                nonce: callback.nonce,
+                redirect_uri: callback.redirect_uri,
+                parameters: &parameters,
+                state: wit::LoginStateParam { data: &callback.kept.data, secrets: &secrets },
+                next: callback.next.lower(),
+            };
+            instance.vestibule_auth_login().call_complete(store, lowered).await
+        };
+        self.call(request, Reach::Anyone, asked, |table, answer| self.login_step(table, answer))
+            .await
     }
 
     /// Tells the strategy that a browser logs out; its answer says whether the
@@ -169,31 +173,47 @@ impl Strategy {
         return_to: &str,
         request: RequestId,
     ) -> Answer<Option<LogOutRedirect>> {
-        let (lane, permit) = self.enter()?;
-        let mut store = self.store(lane, request, Reach::of(Some(&session.user)));
-        let answer = self
-            .within_wall(&mut store, async |store| {
-                let table = &mut store.data_mut().context.table;
-                let secrets = handles::lower_secrets(table, &session.content.secrets)?;
-                let session = handles::lower_session(&session.content, &secrets);
-                let asked = wit::LogOutRequest { session, return_to };
-                let instance = lane.pre.instantiate_async(&mut *store).await?;
-                instance.vestibule_auth_login().call_log_out(store, asked).await
-            })
-            .await;
-        let redirect = answer.and_then(|answer| match answer {
+        let asked = async |store: &mut Store<Call>, instance: bindings::Strategy| {
+            let table = &mut store.data_mut().context.table;
+            let secrets = handles::lower_secrets(table, &session.content.secrets)?;
+            let session = handles::lower_session(&session.content, &secrets);
+            let leaving = wit::LogOutRequest { session, return_to };
+            instance.vestibule_auth_login().call_log_out(store, leaving).await
+        };
+        self.call(request, Reach::of(Some(&session.user)), asked, |table, answer| match answer {
             Ok(None) => Ok(Ok(None)),
             Ok(Some(redirect)) => {
-                let table = &mut store.data_mut().context.table;
                 let parameters = handles::take_secrets(table, redirect.parameters)
                     .map_err(CallError::MalformedOutput)?;
                 let location = self.destination(&redirect.location)?;
                 Ok(Ok(Some(LogOutRedirect { location, parameters })))
             }
             Err(error) => Ok(Err(output::refusal(error))),
-        });
-        leave(store, permit);
-        redirect
+        })
+        .await
+    }
+
+    /// Has a log-out token of the identity provider read (OpenID Connect Back-Channel
+    /// Logout 1.0); the answer names the sessions that are over.
+    pub async fn back_channel(
+        &self,
+        token: SecretString,
+        request: RequestId,
+    ) -> Answer<Vec<SessionSelector>> {
+        // As a log-in, it comes from anybody and may wait for the identity provider.
+        let _log_in = self.enter_to_log_in()?;
+        let asked = async |store: &mut Store<Call>, instance: bindings::Strategy| {
+            let token = store.data_mut().context.table.push(Secret::new(token))?;
+            instance.vestibule_auth_login().call_back_channel(store, token).await
+        };
+        self.call(request, Reach::Anyone, asked, |_, answer| match answer {
+            Ok(selectors) if selectors.len() > MAX_SELECTORS => {
+                malformed("it ends more than 64 sessions by one token")
+            }
+            Ok(selectors) => selectors.into_iter().map(selector).collect::<Result<_, _>>().map(Ok),
+            Err(error) => Ok(Err(output::refusal(error))),
+        })
+        .await
     }
 
     fn login_step(
@@ -209,7 +229,7 @@ impl Strategy {
             wit::LoginStep::Redirect(redirect) => {
                 let data = redirect.state.data;
                 if data.len() > MAX_STATE_BYTES {
-                    return malformed("it keeps more than 4 KiB of a log-in");
+                    return malformed("it keeps more than 16 KiB of a log-in");
                 }
                 let secrets = handles::take_secrets(table, redirect.state.secrets)
                     .map_err(CallError::MalformedOutput)?;
@@ -264,6 +284,18 @@ impl Strategy {
         }
         Ok(location)
     }
+}
+
+fn selector(selector: wit::SessionSelector) -> Result<SessionSelector, CallError> {
+    let user = |id: String| {
+        UserId::new(id).or_else(|_| malformed("it ends the sessions of what is no user id"))
+    };
+    Ok(match selector {
+        wit::SessionSelector::User(id) => SessionSelector::User(user(id)?),
+        wit::SessionSelector::IdpSession(wit::IdpSession { user_id, id }) => {
+            SessionSelector::IdpSession { user: user_id.map(user).transpose()?, id }
+        }
+    })
 }
 
 fn malformed<T>(what: &'static str) -> Result<T, CallError> {

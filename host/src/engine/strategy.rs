@@ -8,7 +8,10 @@ use std::{
 };
 
 use tokio::sync::{Semaphore, SemaphorePermit};
-use wasmtime::{Store, component::ComponentExportIndex};
+use wasmtime::{
+    Store,
+    component::{ComponentExportIndex, InstancePre, ResourceTable},
+};
 
 use super::{
     call::{self, Answer, Call, CallError, new_store},
@@ -30,7 +33,9 @@ pub(super) struct Lane {
     pub(super) pre: bindings::StrategyPre<Call>,
     /// Where the component exports `authenticate`.
     pub(super) authenticate: ComponentExportIndex,
-    /// It imports something asynchronous, and so has to run on a fiber.
+    /// The component for calls that cannot wait.
+    pub(super) direct: InstancePre<Call>,
+    /// It imports something asynchronous, and may so have to run on a fiber.
     pub(super) waits: bool,
     pub(super) granted: Arc<Granted>,
     pub(super) permits: Semaphore,
@@ -43,6 +48,8 @@ pub struct Strategy {
     pub(super) limits: Limits,
     pub(super) lanes: Box<[Lane]>,
     pub(super) suspicion: Suspicion,
+    /// Calls that could not wait have wanted to.
+    pub(super) waiting: Suspicion,
     /// Places for log-ins among all calls.
     pub(super) log_ins: Semaphore,
     /// Origins that browsers may be sent to.
@@ -73,6 +80,11 @@ impl Strategy {
         &self.digest
     }
 
+    /// Whether it may store tokens under this name.
+    pub(crate) fn may_store(&self, name: &str) -> bool {
+        self.token_names.iter().any(|granted| granted == name)
+    }
+
     /// How long a call may take.
     pub(crate) fn wall(&self) -> Duration {
         self.limits.wall
@@ -93,38 +105,30 @@ impl Strategy {
         last_known: Option<&Identity>,
         request: RequestId,
     ) -> Answer<Identity> {
-        let (lane, permit) = self.enter()?;
-        let mut store = self.store(lane, request, Reach::of(user));
+        let reach = Reach::of(user);
         let user = user.map(UserId::as_str);
         let lists = last_known.map(output::Lists::of);
         let last_known = last_known
             .zip(lists.as_ref())
             .map(|(identity, lists)| output::lower_identity(identity, lists));
-        let answer = self
-            .within_wall(&mut store, async |store| {
-                let instance = lane.pre.instantiate_async(&mut *store).await?;
-                instance.vestibule_auth_user_auth().call_restore(store, user, last_known).await
+        let asked = async |store: &mut Store<Call>, instance: bindings::Strategy| {
+            instance.vestibule_auth_user_auth().call_restore(store, user, last_known).await
+        };
+        self.call(request, reach, asked, |_, answer| {
+            Ok(match answer {
+                Ok(identity) => Ok(output::identity(identity, self.description.local_owner)?),
+                Err(error) => Err(output::refusal(error)),
             })
-            .await;
-        leave(store, permit);
-        Ok(match answer? {
-            Ok(identity) => Ok(output::identity(identity, self.description.local_owner)?),
-            Err(error) => Err(output::refusal(error)),
         })
+        .await
     }
 
     /// Checks the operator's settings; the text of a refusal is for the operator.
     pub(super) async fn check_settings(&self) -> Result<Result<(), String>, CallError> {
-        let (lane, permit) = self.enter()?;
-        let mut store = self.store(lane, RequestId::new(0), Reach::Nobody);
-        let answer = self
-            .within_wall(&mut store, async |store| {
-                let instance = lane.pre.instantiate_async(&mut *store).await?;
-                instance.vestibule_auth_plugin().call_check_settings(store).await
-            })
-            .await;
-        leave(store, permit);
-        answer
+        let asked = async |store: &mut Store<Call>, instance: bindings::Strategy| {
+            instance.vestibule_auth_plugin().call_check_settings(store).await
+        };
+        self.call(RequestId::new(0), Reach::Nobody, asked, |_, answer| Ok(answer)).await
     }
 
     /// Instantiates the component once on every shard.
@@ -167,6 +171,28 @@ impl Strategy {
         new_store(&lane.engine, &self.limits, context)
     }
 
+    /// One call on a fiber: its own store and instance, and a place among the calls.
+    /// `read` takes what the component answered out of the store.
+    pub(super) async fn call<A, T>(
+        &self,
+        request: RequestId,
+        reach: Reach,
+        call: impl AsyncFnOnce(&mut Store<Call>, bindings::Strategy) -> wasmtime::Result<A>,
+        read: impl FnOnce(&mut ResourceTable, A) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        let (lane, permit) = self.enter()?;
+        let mut store = self.store(lane, request, reach);
+        let answer = self
+            .within_wall(&mut store, async |store| {
+                let instance = lane.pre.instantiate_async(&mut *store).await?;
+                call(store, instance).await
+            })
+            .await;
+        let read = answer.and_then(|answer| read(&mut store.data_mut().context.table, answer));
+        leave(store, permit);
+        read
+    }
+
     /// Runs a call on a fiber, for as long as it may take.
     pub(super) async fn within_wall<T>(
         &self,
@@ -188,7 +214,13 @@ impl Strategy {
 }
 
 /// Ends a call: what it left in memory goes before its place is free again.
-pub(super) fn leave(mut store: Store<Call>, permit: SemaphorePermit<'_>) {
+pub(super) fn leave(store: Store<Call>, permit: SemaphorePermit<'_>) {
+    end(store);
+    drop(permit);
+}
+
+/// Ends a call that keeps its place for another try.
+pub(super) fn end(mut store: Store<Call>) {
     if let Some(show) = store.data().context.granted.hooks.memory.clone() {
         show_memories(&mut store, &show);
     }
@@ -201,8 +233,6 @@ pub(super) fn leave(mut store: Store<Call>, permit: SemaphorePermit<'_>) {
             "the strategy wrote more than its share of the log, lines were dropped"
         );
     }
-    drop(store);
-    drop(permit);
 }
 
 fn show_memories(store: &mut Store<Call>, show: &Show) {

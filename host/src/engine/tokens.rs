@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use wasmtime::component::ResourceTable;
+use wasmtime::{Store, component::ResourceTable};
 
 use super::{
-    call::CallError,
+    call::{Call, CallError},
     output,
-    strategy::{Strategy, leave},
+    strategy::Strategy,
 };
 use crate::{
-    bindings::exports::vestibule::auth::token_provider as wit,
+    bindings::{self, exports::vestibule::auth::token_provider as wit},
     capability::{Reach, secrets::handles},
     identity::{PROVIDERS, ProviderToken, RequestId, TokenRefusal, UserId},
 };
@@ -37,24 +37,18 @@ impl Strategy {
             Renewal::WhenDue => wit::Renewal::WhenDue,
             Renewal::Now => wit::Renewal::Now,
         };
-        let (lane, permit) = self.enter()?;
-        let mut store = self.store(lane, request, Reach::of(user));
+        let reach = Reach::of(user);
         let user = user.map(UserId::as_str);
-        let answer = self
-            .within_wall(&mut store, async |store| {
-                let instance = lane.pre.instantiate_async(&mut *store).await?;
-                let tokens = instance.vestibule_auth_token_provider();
-                tokens.call_get_token(store, user, provider, renewal).await
-            })
-            .await;
-        let table = &mut store.data_mut().context.table;
-        let token = answer.and_then(|answer| match answer {
+        let asked = async |store: &mut Store<Call>, instance: bindings::Strategy| {
+            let tokens = instance.vestibule_auth_token_provider();
+            tokens.call_get_token(store, user, provider, renewal).await
+        };
+        self.call(request, reach, asked, |table, answer| match answer {
             Ok(None) => Ok(Ok(None)),
             Ok(Some(token)) => taken(table, token, provider).map(|token| Ok(Some(token))),
             Err(error) => Ok(Err(refusal(error))),
-        });
-        leave(store, permit);
-        token
+        })
+        .await
     }
 
     /// A user's tokens for every provider that they connected, or why there is none.
@@ -64,17 +58,12 @@ impl Strategy {
         user: Option<&UserId>,
         request: RequestId,
     ) -> Result<Vec<(String, Result<ProviderToken, TokenRefusal>)>, CallError> {
-        let (lane, permit) = self.enter()?;
-        let mut store = self.store(lane, request, Reach::of(user));
+        let reach = Reach::of(user);
         let user = user.map(UserId::as_str);
-        let answer = self
-            .within_wall(&mut store, async |store| {
-                let instance = lane.pre.instantiate_async(&mut *store).await?;
-                instance.vestibule_auth_token_provider().call_list_tokens(store, user).await
-            })
-            .await;
-        let table = &mut store.data_mut().context.table;
-        let tokens = answer.and_then(|results| {
+        let asked = async |store: &mut Store<Call>, instance: bindings::Strategy| {
+            instance.vestibule_auth_token_provider().call_list_tokens(store, user).await
+        };
+        self.call(request, reach, asked, |table, results| {
             let names: Vec<&str> = results.iter().map(|result| result.provider.as_str()).collect();
             if !are_providers(&names) {
                 return Err(CallError::MalformedOutput(
@@ -89,9 +78,8 @@ impl Strategy {
                 Ok((result.provider, token))
             };
             results.into_iter().map(take).collect()
-        });
-        leave(store, permit);
-        tokens
+        })
+        .await
     }
 
     /// Has a user's token revoked at its provider, because the user disconnects it.
@@ -101,17 +89,12 @@ impl Strategy {
         name: &str,
         request: RequestId,
     ) -> Result<Result<(), TokenRefusal>, CallError> {
-        let (lane, permit) = self.enter()?;
-        let mut store = self.store(lane, request, Reach::of(user));
+        let reach = Reach::of(user);
         let user = user.map(UserId::as_str);
-        let answer = self
-            .within_wall(&mut store, async |store| {
-                let instance = lane.pre.instantiate_async(&mut *store).await?;
-                instance.vestibule_auth_token_provider().call_revoke_token(store, user, name).await
-            })
-            .await;
-        leave(store, permit);
-        Ok(answer?.map_err(refusal))
+        let asked = async |store: &mut Store<Call>, instance: bindings::Strategy| {
+            instance.vestibule_auth_token_provider().call_revoke_token(store, user, name).await
+        };
+        self.call(request, reach, asked, |_, answer| Ok(answer.map_err(refusal))).await
     }
 }
 

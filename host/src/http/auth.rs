@@ -6,6 +6,7 @@
 //! before anybody asks the network anything, and writes every response.
 
 mod attempt;
+pub(super) mod back_channel;
 mod destination;
 pub(super) mod log_out;
 mod return_to;
@@ -177,8 +178,8 @@ async fn come_back(host: &Host, parts: &Parts, id: RequestId) -> Result<Response
         .noticed(Notice::Unknown)
     };
     let state = query.only("state")?.ok_or_else(unknown)?;
-    let sealed = cookies.login(&parts.headers, state).ok_or_else(unknown)?;
-    let pending = host.store().open_login(state, &sealed).ok_or_else(unknown)?;
+    let carried = cookies.login(&parts.headers, state).ok_or_else(unknown)?;
+    let pending = host.store().take_login(state, &carried).await?.ok_or_else(unknown)?;
     let now = host.clock().now();
     let over_at = pending.begun_at.saturating_add(LOGIN_SECONDS);
     let finished = |problem: Problem| problem.setting(cookies.no_login(state));
@@ -257,13 +258,14 @@ impl Arrival<'_> {
         let mut response = match step {
             LoginStep::Redirect { location, kept } => {
                 let pending = trip.pending(kept, self.host.clock().now());
-                let sealed = self.host.store().seal_login(&pending);
-                if sealed.len() > MAX_SEALED_BYTES {
-                    return Err(Problem::broken()
-                        .because("the strategy keeps more of a log-in than a cookie can hold"));
-                }
+                // Who has not been anywhere yet gets no room in the database.
+                let carried = self.host.store().keep_login(&pending, done.is_some()).await?;
+                let carried = carried.ok_or_else(|| {
+                    Problem::broken()
+                        .because("the strategy keeps more of a log-in than a cookie can hold")
+                })?;
                 let mut response = Redirect::to(location.as_str()).into_response();
-                let set = cookies.new_login(self.headers, &pending.state, &sealed, LOGIN_SECONDS);
+                let set = cookies.new_login(self.headers, &pending.state, &carried, LOGIN_SECONDS);
                 for cookie in set {
                     response.headers_mut().append(header::SET_COOKIE, cookie);
                 }
@@ -296,9 +298,6 @@ impl Arrival<'_> {
         Ok(response)
     }
 }
-
-/// What fits into one cookie with its name and attributes (RFC 6265bis section 5.6).
-const MAX_SEALED_BYTES: usize = 3_400;
 
 /// The parameters of a request's query.
 struct Query(Vec<(String, String)>);

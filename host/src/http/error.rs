@@ -49,6 +49,8 @@ pub struct Problem {
     cookie: Option<Box<HeaderValue>>,
 }
 
+const BAD_LOG_OUT_TOKEN: &str = "the log-out token is not believed";
+
 /// Nothing was presented (RFC 6750 section 3.1: then no error code either).
 const CHALLENGE: &str = r#"Bearer realm="vestibule""#;
 /// Something was presented and is bad.
@@ -231,6 +233,12 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
+    /// An identity provider's log-out token is not believed (OpenID Connect Back-Channel
+    /// Logout 1.0 section 2.8).
+    pub(super) fn bad_log_out_token(reason: impl Into<String>) -> Self {
+        Self::ambiguous(BAD_LOG_OUT_TOKEN).because(reason)
+    }
+
     /// Nobody is logged in, and somebody must be.
     #[must_use]
     pub fn not_authenticated() -> Self {
@@ -278,7 +286,7 @@ impl Problem {
     /// Whether it counts against the address that it is answered to.
     pub(super) fn is_refusal(&self) -> bool {
         let failed_log_in = self.notice.is_some() && self.status.is_client_error();
-        self.is_bad_credential() || failed_log_in
+        self.is_bad_credential() || failed_log_in || self.detail == BAD_LOG_OUT_TOKEN
     }
 
     /// Whether something was presented that is bad.

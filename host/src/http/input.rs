@@ -28,7 +28,11 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         extract::Query::try_from_uri(&parts.uri).map(|extract::Query(query)| Self(query)).map_err(
-            |_| Problem::ambiguous("a parameter of the query is repeated, or of another type"),
+            |_| {
+                Problem::ambiguous(
+                    "a parameter of the query is missing, repeated, or of another type",
+                )
+            },
         )
     }
 }

@@ -94,7 +94,7 @@ pub(super) async fn value(
 }
 
 /// Refuses a sandbox that is not the one that the path names.
-fn require_same(sandbox: &Sandbox, id: &str) -> Result<(), Problem> {
+pub(super) fn require_same(sandbox: &Sandbox, id: &str) -> Result<(), Problem> {
     if sandbox.id == id {
         Ok(())
     } else {
@@ -103,7 +103,7 @@ fn require_same(sandbox: &Sandbox, id: &str) -> Result<(), Problem> {
 }
 
 /// The tokens of a sandbox's owner, who need not be logged in.
-async fn tokens(
+pub(super) async fn tokens(
     host: &Host,
     sandbox: &Sandbox,
     request: RequestId,

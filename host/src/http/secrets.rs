@@ -248,8 +248,20 @@ pub(super) async fn remove_tokens(user: UserContext) -> Result<Json<Done>, Probl
     Ok(Done::json())
 }
 
+/// Disconnects the caller from the identity provider: what lets work go on while they
+/// are away is revoked there and goes. Log-ins, API keys and secrets stay.
+#[utoipa::path(
+    post, path = "/auth/disconnect", operation_id = "disconnect",
+    responses((status = 200, description = "It is done", body = Done)),
+)]
+pub(super) async fn disconnect(user: UserContext) -> Result<Json<Done>, Problem> {
+    scopes::require(&user, scopes::SECRETS_WRITE)?;
+    user.token_provider().disconnect_from_idp().await?;
+    Ok(Done::json())
+}
+
 /// Nothing where the text is empty.
-fn usable_token(token: Option<SecretString>) -> Result<Option<SecretString>, Problem> {
+pub(super) fn usable_token(token: Option<SecretString>) -> Result<Option<SecretString>, Problem> {
     let Some(token) = token.filter(|token| secret::len(token) > 0) else { return Ok(None) };
     if secret::len(&token) > MAX_TOKEN_BYTES || !secret::is_printable(&token) {
         return Err(Problem::unprocessable(
@@ -260,7 +272,7 @@ fn usable_token(token: Option<SecretString>) -> Result<Option<SecretString>, Pro
 }
 
 /// Nothing where the text is empty, as clients send it that ask for no other host.
-fn usable_host(host: Option<String>) -> Result<Option<String>, Problem> {
+pub(super) fn usable_host(host: Option<String>) -> Result<Option<String>, Problem> {
     let Some(host) = host.filter(|host| !host.is_empty()) else { return Ok(None) };
     if host.len() > MAX_HOST_BYTES || !is_authority(&host) {
         return Err(Problem::unprocessable(

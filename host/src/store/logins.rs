@@ -1,8 +1,8 @@
 //! Log-ins on their way to an identity provider and back.
 //!
-//! Nothing of them rests here but what was used up: what is to be found again
-//! goes, sealed, with the browser, so that strangers who begin log-ins and never
-//! finish them cost no room.
+//! What is to be found again goes, sealed, with the browser, so that strangers who
+//! begin log-ins and never finish them cost no room. Only what is too long for a
+//! cookie rests here: the tokens of those who go on a second trip.
 
 use std::sync::Arc;
 
@@ -53,10 +53,66 @@ fn place(state: &str) -> Place<'_> {
     Place { column: "logins.sealed", org: "", user: "", name: state }
 }
 
+/// What fits into one cookie with its name and attributes (RFC 6265bis section 5.6).
+const MAX_CARRIED_BYTES: usize = 3_400;
+
+/// What the browser carries instead of what rests here.
+const RESTS: &str = "rests";
+
 impl Store {
-    /// Seals a log-in for the browser to carry.
-    #[must_use]
-    pub fn seal_login(&self, login: &PendingLogin) -> String {
+    /// Keeps a log-in until its browser comes back, and gives what the browser
+    /// carries of it; `None` where that is too much, and it may not `rest` here.
+    pub async fn keep_login(
+        &self,
+        login: &PendingLogin,
+        rest: bool,
+    ) -> Result<Option<String>, StoreError> {
+        let sealed = self.seal_login(login);
+        if sealed.len() <= MAX_CARRIED_BYTES {
+            return Ok(Some(sealed));
+        }
+        if !rest {
+            return Ok(None);
+        }
+        let state = hex::encode(&secret::digest_of(&login.state));
+        let until = login.begun_at.saturating_add(LOGIN_SECONDS);
+        change!(self.db, pool => {
+            sqlx::query("insert into log_ins (state_hash, sealed, until_at) values ($1, $2, $3)")
+                .bind(&state)
+                .bind(&sealed)
+                .bind(instant(until))
+                .execute(pool)
+                .await?;
+        });
+        Ok(Some(RESTS.to_owned()))
+    }
+
+    /// The log-in of a browser that comes back with this anti-forgery value and what
+    /// it carries. It rests here no longer.
+    pub async fn take_login(
+        &self,
+        state: &str,
+        carried: &str,
+    ) -> Result<Option<PendingLogin>, StoreError> {
+        if carried != RESTS {
+            return Ok(self.open_login(state, carried));
+        }
+        let state_hash = hex::encode(&secret::digest_of(state));
+        let sealed: Option<(String,)> = change!(self.db, pool => {
+            sqlx::query("delete from log_ins where until_at < $1")
+                .bind(self.now())
+                .execute(pool)
+                .await?;
+            sqlx::query_as("delete from log_ins where state_hash = $1 returning sealed")
+                .bind(&state_hash)
+                .fetch_optional(pool)
+                .await?
+        });
+        Ok(sealed.and_then(|(sealed,)| self.open_login(state, &sealed)))
+    }
+
+    /// Seals a log-in.
+    fn seal_login(&self, login: &PendingLogin) -> String {
         let header = Header {
             nonce: login.nonce.clone(),
             return_to: login.return_to.clone(),
@@ -74,9 +130,8 @@ impl Store {
         format!("{}.{}", sealed.key, sealed.token)
     }
 
-    /// Opens what a browser carries, where it belongs to this anti-forgery value.
-    #[must_use]
-    pub fn open_login(&self, state: &str, sealed: &str) -> Option<PendingLogin> {
+    /// Opens a log-in, where it belongs to this anti-forgery value.
+    fn open_login(&self, state: &str, sealed: &str) -> Option<PendingLogin> {
         let (key, token) = sealed.split_once('.')?;
         let sealed = Sealed { key: key.to_owned(), token: token.to_owned() };
         let bytes = self.cipher.open_bytes(&place(state), &sealed).ok()?;

@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 use sqlx::{AssertSqlSafe, FromRow};
 
 use super::{
-    Db, Store, StoreError, api_keys, change, read, secrets, sessions, settings, signing_keys,
-    tokens,
+    Db, Store, StoreError, api_keys, change, conversation_tokens, read, secrets, sessions,
+    settings, signing_keys, tokens,
 };
 use crate::cipher::{Place, Sealed};
 
@@ -35,7 +35,7 @@ struct Table {
 
 type RowKey = [String; 3];
 
-const TABLES: [Table; 6] = [
+const TABLES: [Table; 7] = [
     Table {
         name: "secrets",
         keys: ["org_id", "user_id", "name"],
@@ -59,6 +59,14 @@ const TABLES: [Table; 6] = [
         columns: ["access", "refresh"],
         place: |[user, name, _], column| {
             tokens::place([tokens::ACCESS, tokens::REFRESH][column], user, name)
+        },
+    },
+    Table {
+        name: "conversation_tokens",
+        keys: ["conversation_id", "user_id", "provider"],
+        columns: ["token", "null"],
+        place: |[conversation, user, provider], _| {
+            conversation_tokens::place(conversation, user, provider)
         },
     },
     Table {
@@ -286,17 +294,19 @@ impl Store {
 
 /// How many rows each key seals.
 pub(super) async fn rows_by_key(db: &Db) -> Result<Vec<(String, u64)>, StoreError> {
+    let mut sealed = Vec::new();
+    for table in TABLES.iter().map(|table| table.name) {
+        // What an older version has left need not have all of them.
+        if db.has_table(table).await? {
+            sealed.push(format!("select key_id from {table} where key_id is not null"));
+        }
+    }
+    let count = format!(
+        "select key_id, count(*) from ({}) as sealed group by key_id order by key_id",
+        sealed.join(" union all ")
+    );
     let rows: Vec<(String, i64)> = read!(db, pool => {
-        sqlx::query_as(
-            "select key_id, count(*) from (
-                 select key_id from secrets union all select key_id from setting_secrets
-                 union all select key_id from tokens union all select key_id from sessions
-                 union all select key_id from api_keys where key_id is not null
-                 union all select key_id from signing_keys
-             ) as sealed group by key_id order by key_id",
-        )
-        .fetch_all(pool)
-        .await?
+        sqlx::query_as(AssertSqlSafe(count)).fetch_all(pool).await?
     });
     Ok(rows.into_iter().map(|(key, rows)| (key, super::seconds(rows))).collect())
 }

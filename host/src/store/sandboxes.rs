@@ -5,6 +5,7 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use secrecy::SecretString;
 use serde::Serialize;
 use sqlx::FromRow;
+use subtle::ConstantTimeEq as _;
 
 use super::{Scope, Store, StoreError, change, random_bytes, read, seconds};
 use crate::{
@@ -99,21 +100,26 @@ impl Store {
     }
 
     /// The sandbox that a session key belongs to, paused or not, where its owner
-    /// may come in. The key is 256 random bits, so that finding its digest is
-    /// comparing it.
+    /// may come in. It is found by its digest, and then compared in constant time: what
+    /// a database takes for equal is not what decides here.
     pub async fn sandbox_by_key(&self, key: &str) -> Result<Option<Sandbox>, StoreError> {
-        let row: Option<Row> = read!(self.db, pool => {
+        let hash = hash(key);
+        let row: Option<(String, String, String, String, i64, String)> = read!(self.db, pool => {
             sqlx::query_as(
-                "select s.id, s.org_id, s.user_id, s.status, s.created_at
+                "select s.id, s.org_id, s.user_id, s.status, s.created_at, s.session_key_hash
                  from sandboxes s join users u on u.id = s.user_id
                      join org_members m on m.org_id = s.org_id and m.user_id = s.user_id
                  where s.session_key_hash = $1 and u.disabled_at is null",
             )
-            .bind(hash(key))
+            .bind(&hash)
             .fetch_optional(pool)
             .await?
         });
-        row.map(Sandbox::try_from).transpose()
+        let Some((id, org_id, user_id, status, created_at, stored)) = row else { return Ok(None) };
+        if !bool::from(stored.as_bytes().ct_eq(hash.as_bytes())) {
+            return Ok(None);
+        }
+        Sandbox::try_from(Row { id, org_id, user_id, status, created_at }).map(Some)
     }
 }
 

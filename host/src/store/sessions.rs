@@ -342,14 +342,22 @@ impl Store {
         }))
     }
 
-    /// Ends the sessions that an identity provider names by its own id.
-    pub async fn end_idp_sessions(&self, idp_session_id: &str) -> Result<u64, StoreError> {
+    /// Ends the sessions that an identity provider names by its own id, where they
+    /// are of this user if it names one.
+    pub async fn end_idp_sessions(
+        &self,
+        idp_session_id: &str,
+        user: Option<&UserId>,
+    ) -> Result<u64, StoreError> {
         Ok(change!(self.db, pool => {
-            sqlx::query("delete from sessions where idp_session_id = $1")
-                .bind(idp_session_id)
-                .execute(pool)
-                .await?
-                .rows_affected()
+            sqlx::query(
+                "delete from sessions where idp_session_id = $1 and user_id = coalesce($2, user_id)",
+            )
+            .bind(idp_session_id)
+            .bind(user.map(UserId::as_str))
+            .execute(pool)
+            .await?
+            .rows_affected()
         }))
     }
 

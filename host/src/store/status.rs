@@ -12,7 +12,7 @@ use super::{
 use crate::{cipher::Cipher, config::Config};
 
 /// The tables whose rows are counted.
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 10] = [
     "users",
     "org_members",
     "sessions",
@@ -20,6 +20,7 @@ const TABLES: [&str; 9] = [
     "secrets",
     "settings",
     "tokens",
+    "conversation_tokens",
     "sandboxes",
     "audit",
 ];
@@ -81,6 +82,10 @@ impl Store {
             return Ok(status);
         }
         for table in TABLES {
+            // An older version has left its own.
+            if !db.has_table(table).await? {
+                continue;
+            }
             let count = format!("select count(*) from {table}");
             let rows = read!(db, pool => {
                 sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(pool).await?

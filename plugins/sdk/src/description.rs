@@ -64,4 +64,10 @@ impl GrantSource {
     pub fn setting(name: &str) -> Self {
         Self::Setting(name.into())
     }
+
+    /// This text with the values of settings in the place of their `{name}`.
+    #[must_use]
+    pub fn template(text: &str) -> Self {
+        Self::Template(text.into())
+    }
 }

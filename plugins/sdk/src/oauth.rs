@@ -6,17 +6,22 @@
 
 mod answer;
 mod lifetime;
+mod refusal;
 
 pub use answer::{Answer, Failure};
-pub use lifetime::{expires_at, margin};
+pub use lifetime::{Margin, expires_at, margin};
+pub use refusal::declined;
 
 use crate::{
     Secret,
-    http::{self, Authorization, Basic, Body, Field, HttpError, Method, Value},
+    http::{self, Authorization, Basic, Body, Field, HttpError, Method, Response, Value},
 };
 
 /// The fields of an answer that the host keeps from the strategy.
 const CAPTURED: [&str; 3] = ["/access_token", "/refresh_token", "/id_token"];
+
+const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// How long a token endpoint may take, in seconds: half of what a call has by
 /// default, so that a strategy can still do something about it.
@@ -81,12 +86,15 @@ impl TokenEndpoint<'_> {
         verifier: &Secret,
         redirect_uri: &str,
     ) -> Result<Tokens, Failure> {
-        let tokens = self.ask(vec![
-            Field::text("grant_type", "authorization_code"),
-            Field::secret("code", code),
-            Field::secret("code_verifier", verifier),
-            Field::text("redirect_uri", redirect_uri),
-        ])?;
+        let tokens = self.ask(
+            vec![
+                Field::text("grant_type", "authorization_code"),
+                Field::secret("code", code),
+                Field::secret("code_verifier", verifier),
+                Field::text("redirect_uri", redirect_uri),
+            ],
+            &[],
+        )?;
         if tokens.answer.token_type.is_none() {
             return Err(Failure::Transient("it does not say of what type the token is".into()));
         }
@@ -95,13 +103,48 @@ impl TokenEndpoint<'_> {
 
     /// Renews an access token (RFC 6749 section 6).
     pub fn refresh(&self, refresh: &Secret) -> Result<Tokens, Failure> {
-        self.ask(vec![
-            Field::text("grant_type", "refresh_token"),
-            Field::secret("refresh_token", refresh),
-        ])
+        self.refresh_where(refresh, &[])
     }
 
-    fn ask<'a>(&'a self, mut form: Vec<Field<'a>>) -> Result<Tokens, Failure> {
+    /// The same where these codes refuse the refresh token as well.
+    pub(crate) fn refresh_where(
+        &self,
+        refresh: &Secret,
+        refusals: &[&str],
+    ) -> Result<Tokens, Failure> {
+        let form = vec![
+            Field::text("grant_type", "refresh_token"),
+            Field::secret("refresh_token", refresh),
+        ];
+        self.ask(form, refusals)
+    }
+
+    /// Revokes a refresh token, where this is a revocation endpoint. A token that it
+    /// does not know is as good as revoked (RFC 7009 section 2.2).
+    pub fn revoke(&self, refresh: &Secret) -> Result<(), Failure> {
+        let reply = http::send(&self.request(vec![
+            Field::text("token_type_hint", "refresh_token"),
+            Field::secret("token", refresh),
+        ]))?;
+        if reply.status == 200 {
+            return Ok(());
+        }
+        let content_type = reply.header("content-type");
+        Answer::read(reply.status, content_type, &reply.body, &[]).map(drop)
+    }
+
+    fn ask(&self, form: Vec<Field<'_>>, refusals: &[&str]) -> Result<Tokens, Failure> {
+        let request = http::Request {
+            // Some answer in a form of their own unless they are asked.
+            headers: vec![Field::text("accept", JSON)],
+            capture: CAPTURED.map(Into::into).into(),
+            ..self.request(form)
+        };
+        Tokens::of(http::send(&request)?, None, refusals)
+    }
+
+    /// A request that proves who the client is.
+    fn request<'a>(&'a self, mut form: Vec<Field<'a>>) -> http::Request<'a> {
         let authorization = match self.client_auth {
             ClientAuth::Form => {
                 form.push(Field::text("client_id", self.client_id));
@@ -113,24 +156,51 @@ impl TokenEndpoint<'_> {
                 password: Value::Secret(self.client_secret),
             }),
         };
-        let request = http::Request {
-            // Some answer in a form of their own unless they are asked.
-            headers: vec![Field::text("accept", "application/json")],
+        http::Request {
             authorization,
             body: Body::Form(form),
-            capture: CAPTURED.map(Into::into).into(),
             timeout_seconds: Some(PATIENCE),
             ..http::Request::new(Method::Post, self.url)
-        };
-        let reply = http::send(&request)?;
-        let answer = Answer::read(reply.status, reply.header("content-type"), &reply.body)?;
+        }
+    }
+}
+
+impl Tokens {
+    /// The tokens in a reply to a request with [`CAPTURED`]. `form` says what its body
+    /// is, where its type cannot be relied on; `refusals` are codes that refuse the token
+    /// at this provider besides.
+    fn of(reply: Response, form: Option<&str>, refusals: &[&str]) -> Result<Self, Failure> {
+        let kind = form.or_else(|| reply.header("content-type"));
+        let answer = Answer::read(reply.status, kind, &reply.body, refusals)?;
         let mut captured = reply.captured.into_iter();
         let mut next = || captured.next().flatten();
         let (access, refresh, id) = (next(), next(), next());
         let access =
             access.ok_or_else(|| Failure::Transient("it answers without a token".into()))?;
-        Ok(Tokens { access, refresh, id, answer })
+        Ok(Self { access, refresh, id, answer })
     }
+}
+
+/// The tokens that an identity provider keeps of another one, as that one gave them:
+/// in JSON or as a form, whatever the reply says that it is.
+///
+/// # Errors
+///
+/// [`Failure::Definite`] where it answers that it has none.
+pub fn brokered(url: &str, access: &Secret) -> Result<Tokens, Failure> {
+    let request = http::Request {
+        headers: vec![Field::text("accept", JSON)],
+        authorization: Authorization::Bearer(access),
+        capture: CAPTURED.map(Into::into).into(),
+        timeout_seconds: Some(PATIENCE),
+        ..http::Request::new(Method::Get, url)
+    };
+    let reply = http::send(&request)?;
+    if matches!(reply.status, 400 | 403 | 404) {
+        return Err(Failure::Definite(format!("it keeps none: status {}", reply.status)));
+    }
+    let is_json = reply.body.trim_ascii_start().starts_with(b"{");
+    Tokens::of(reply, Some(if is_json { JSON } else { FORM }), &[])
 }
 
 impl From<HttpError> for Failure {

@@ -9,9 +9,11 @@ mod provider;
 
 pub use provider::GitProvider;
 
+use std::fmt;
+
 use crate::{
     NewToken, Secret, clock, log,
-    oauth::{Failure, TokenEndpoint, expires_at},
+    oauth::{Failure, Margin, TokenEndpoint, expires_at},
     random,
     token_provider::{ProviderToken, Renewal, TokenError},
     token_store::{self, Lease, StoreError, StoredToken, TokenState},
@@ -24,7 +26,6 @@ use due::{Pair, Step};
 const WAITED: u64 = 2;
 
 /// An application that the operator has registered with a provider.
-#[derive(Debug)]
 pub struct ProviderApp<'a> {
     /// The provider.
     pub provider: &'static GitProvider,
@@ -34,6 +35,26 @@ pub struct ProviderApp<'a> {
     pub client_id: &'a str,
     /// The application's client secret.
     pub client_secret: &'a Secret,
+    /// What the application's tokens say of their host; others are not its own, and
+    /// are never sent to it.
+    pub host: Option<&'a str>,
+    /// How long before their end tokens are renewed.
+    pub margin: Margin,
+    /// Where another pair may be had before one is given up, such as an identity provider
+    /// at which the user has logged in again.
+    pub spare: Option<&'a Spare<'a>>,
+}
+
+/// Asks for another pair; `None` where there is none.
+pub type Spare<'a> = dyn Fn() -> Result<Option<NewToken>, TokenError> + 'a;
+
+impl fmt::Debug for ProviderApp<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { provider, base_url, client_id, .. } = self;
+        let mut shown = f.debug_struct("ProviderApp");
+        shown.field("provider", &provider.name).field("base_url", base_url);
+        shown.field("client_id", client_id).finish_non_exhaustive()
+    }
 }
 
 impl ProviderApp<'_> {
@@ -50,11 +71,14 @@ impl ProviderApp<'_> {
         let Some(stored) = token_store::load(user, self.provider.name)? else {
             return Ok(None);
         };
+        if !self.is_own(&stored) {
+            return Ok(None);
+        }
         let asked = match renewal {
             Renewal::WhenDue => false,
-            Renewal::Now => !pair(&stored).is_young(clock::now()),
+            Renewal::Now => !self.pair(&stored).is_young(clock::now()),
         };
-        match step(&stored, asked) {
+        match self.step(&stored, asked) {
             Step::HandOut => self.hand_out(stored).map(Some),
             Step::Over(reason) if stored.state == TokenState::Reconnect => {
                 Err(TokenError::Reconnect(reason.into()))
@@ -86,26 +110,26 @@ impl ProviderApp<'_> {
         let lease = match token_store::acquire_lease(user, self.provider.name) {
             Ok(lease) => lease,
             // Whoever has it renews this very token.
-            Err(StoreError::Busy) if !asked && pair(&stored).lives(clock::now()) => {
+            Err(StoreError::Busy) if !asked && self.pair(&stored).lives(clock::now()) => {
                 return self.hand_out(stored).map(Some);
             }
             Err(error) => return Err(error.into()),
         };
-        let Some(current) = lease.current()? else { return Ok(None) };
+        let Some(current) = lease.current()?.filter(|current| self.is_own(current)) else {
+            return Ok(None);
+        };
         // The holder before may have done what this call came for.
         let asked = asked && same(&stored, &current);
-        match step(&current, asked) {
+        match self.step(&current, asked) {
             Step::HandOut => self.hand_out(current),
             Step::Renew if clock::now() >= started + WAITED => {
                 self.old_one(current, asked, "another call has just tried")
             }
             Step::Renew => self.rotate(&lease, current, asked),
-            Step::Over(reason) => {
-                if current.state == TokenState::Active {
-                    lease.mark_reconnect(reason)?;
-                }
-                Err(TokenError::Reconnect(reason.into()))
+            Step::Over(reason) if current.state == TokenState::Active => {
+                self.give_up(&lease, &current, reason)
             }
+            Step::Over(reason) => Err(TokenError::Reconnect(reason.into())),
         }
         .map(Some)
     }
@@ -130,7 +154,7 @@ impl ProviderApp<'_> {
         if self.provider.single_use {
             lease.begin_rotation()?;
         }
-        let reason = match endpoint.refresh(refresh) {
+        let reason = match endpoint.refresh_where(refresh, self.provider.refusals) {
             Ok(tokens) => {
                 let now = clock::now();
                 let refresh_expires_at = match tokens.refresh {
@@ -156,10 +180,7 @@ impl ProviderApp<'_> {
                 // A log-in may have stored another pair in the meantime.
                 return match lease.current()? {
                     Some(current) if !same(&stored, &current) => self.hand_out(current),
-                    _ => {
-                        lease.mark_reconnect(&reason)?;
-                        Err(TokenError::Reconnect(reason))
-                    }
+                    _ => self.give_up(lease, &stored, &reason),
                 };
             }
             Err(Failure::Client(reason)) => {
@@ -181,6 +202,32 @@ impl ProviderApp<'_> {
         self.old_one(stored, asked, &reason)
     }
 
+    /// The end of a pair, unless there is another one.
+    fn give_up(
+        &self,
+        lease: &Lease,
+        stored: &StoredToken,
+        reason: &str,
+    ) -> Result<ProviderToken, TokenError> {
+        let spare = self.spare.map_or(Ok(None), |spare| spare());
+        match spare {
+            Ok(Some(spare)) if !spare.access.as_ref().is_some_and(|new| holds(stored, new)) => {
+                lease.save(NewToken { account_id: stored.account_id.clone(), ..spare })?;
+                let current = lease.current()?.ok_or_else(|| self.lost(&StoreError::LeaseLost))?;
+                self.hand_out(current)
+            }
+            Ok(_) => {
+                lease.mark_reconnect(reason)?;
+                Err(TokenError::Reconnect(reason.into()))
+            }
+            // Whether there is another will be known later.
+            Err(error) => {
+                lease.abandon_rotation()?;
+                Err(error)
+            }
+        }
+    }
+
     /// Renewal begins before the end: until then the old token serves.
     fn old_one(
         &self,
@@ -188,7 +235,7 @@ impl ProviderApp<'_> {
         asked: bool,
         reason: &str,
     ) -> Result<ProviderToken, TokenError> {
-        if !asked && pair(&stored).lives(clock::now()) {
+        if !asked && self.pair(&stored).lives(clock::now()) {
             return self.hand_out(stored);
         }
         Err(TokenError::Unavailable(format!("it cannot be renewed now: {reason}")))
@@ -211,20 +258,27 @@ impl ProviderApp<'_> {
             expires_at: stored.access_expires_at,
         })
     }
-}
 
-fn step(stored: &StoredToken, asked: bool) -> Step {
-    pair(stored).step(asked, clock::now(), random::number())
-}
+    /// Whether a token was given by this application's provider and not by another
+    /// one of its kind, which was configured before.
+    fn is_own(&self, stored: &StoredToken) -> bool {
+        stored.host.as_deref() == self.host
+    }
 
-fn pair(stored: &StoredToken) -> Pair {
-    Pair {
-        active: stored.state == TokenState::Active,
-        has_access: stored.access.is_some(),
-        has_refresh: stored.refresh.is_some(),
-        access_expires_at: stored.access_expires_at,
-        refresh_expires_at: stored.refresh_expires_at,
-        stored_at: stored.stored_at,
+    fn step(&self, stored: &StoredToken, asked: bool) -> Step {
+        self.pair(stored).step(asked, clock::now(), random::number())
+    }
+
+    fn pair(&self, stored: &StoredToken) -> Pair {
+        Pair {
+            active: stored.state == TokenState::Active,
+            has_access: stored.access.is_some(),
+            has_refresh: stored.refresh.is_some(),
+            access_expires_at: stored.access_expires_at,
+            refresh_expires_at: stored.refresh_expires_at,
+            stored_at: stored.stored_at,
+            margin: self.margin,
+        }
     }
 }
 

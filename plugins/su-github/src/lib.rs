@@ -16,6 +16,7 @@ use vestibule_sdk::{
     ProposedGrants, Request, Secret, Session, Setting, SettingType, TokenProvider, UserAuth,
     export,
     login::{Callback, LogOutRedirect, LogOutRequest, LoginRequest, LoginStep, SessionSelector},
+    oauth::Margin,
     token_provider::{ProviderResult, ProviderToken, Renewal, TokenError},
 };
 
@@ -55,7 +56,7 @@ fn described_settings() -> Vec<Setting> {
         default: Some(format!("{default:?}")),
         ..Setting::new(name, SettingType::Url, help)
     };
-    vec![
+    [
         Setting {
             environment: vec!["SU_GITHUB_ALLOWED".into()],
             ..Setting::required(
@@ -94,6 +95,9 @@ fn described_settings() -> Vec<Setting> {
         url("base_url", BASE_URL, "Where GitHub is, for GitHub Enterprise Server"),
         url("api_url", API_URL, "Where its API is; https://HOST/api/v3 for Enterprise Server"),
     ]
+    .into_iter()
+    .chain(Margin::settings())
+    .collect()
 }
 
 impl UserAuth for SingleUser {

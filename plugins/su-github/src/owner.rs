@@ -27,7 +27,7 @@ pub(crate) fn confirm(settings: &Settings, account: &Account) -> Result<(), Erro
         refresh: None,
         access_expires_at: None,
         refresh_expires_at: None,
-        host: settings.other_host(),
+        host: settings.other_host().map(Into::into),
         account_id: Some(wanted),
     })?;
     Ok(())
@@ -41,7 +41,7 @@ fn pin(account: &Account) -> String {
 
 /// What is known of this name at this GitHub.
 fn known(settings: &Settings, account: &Account, stored: Option<StoredToken>) -> Option<String> {
-    let stored = stored.filter(|stored| stored.host == settings.other_host())?;
+    let stored = stored.filter(|stored| stored.host.as_deref() == settings.other_host())?;
     stored.account_id.filter(|pin| is_of(pin, &account.login))
 }
 

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use vestibule_sdk::{
     Error, Secret,
-    oauth::{ClientAuth, TokenEndpoint},
+    oauth::{ClientAuth, Margin, TokenEndpoint},
     provider_tokens::{GitProvider, ProviderApp},
     secrets, settings,
 };
@@ -24,6 +24,8 @@ pub(crate) struct Settings {
     pub(crate) scopes: Vec<String>,
     base_url: String,
     api_url: String,
+    renew_percent: i64,
+    renew_seconds: i64,
 }
 
 impl Settings {
@@ -52,8 +54,8 @@ impl Settings {
     }
 
     /// The host of a GitHub that is not the usual one.
-    pub(crate) fn other_host(&self) -> Option<String> {
-        (self.host() != authority(BASE_URL)).then(|| self.host().into())
+    pub(crate) fn other_host(&self) -> Option<&str> {
+        Some(self.host()).filter(|host| *host != authority(BASE_URL))
     }
 
     pub(crate) fn token_endpoint<'a>(
@@ -71,6 +73,10 @@ impl Settings {
             base_url: Some(&self.base_url),
             client_id: &self.client_id,
             client_secret,
+            host: self.other_host(),
+            // It was checked at the start.
+            margin: Margin::chosen(self.renew_percent, self.renew_seconds).unwrap_or_default(),
+            spare: None,
         }
     }
 
@@ -100,6 +106,7 @@ impl Settings {
                 return Err(format!("{name} is not encrypted: write https:// before the host"));
             }
         }
+        Margin::chosen(self.renew_percent, self.renew_seconds)?;
         // The token of one GitHub must not go to another.
         let is = |url: &str, usual: &str| url.trim_end_matches('/').eq_ignore_ascii_case(usual);
         if is(&self.base_url, BASE_URL) != is(&self.api_url, API_URL) {
@@ -159,6 +166,8 @@ mod tests {
             scopes: Vec::new(),
             base_url: BASE_URL.into(),
             api_url: API_URL.into(),
+            renew_percent: 10,
+            renew_seconds: 300,
         }
     }
 
@@ -180,6 +189,8 @@ mod tests {
             (|s| s.base_url = "https://github.com?x=1".into(), "base_url"),
             (|s| s.base_url = "http://github.com".into(), "base_url"),
             (|s| s.api_url = "http://127.0.0.1.example".into(), "api_url"),
+            (|s| s.renew_percent = 51, "renew_percent"),
+            (|s| s.renew_seconds = -1, "renew_seconds"),
         ] {
             let told = refusal(spoil);
             assert!(told.starts_with(name) && told.contains(": "), "{told}");
@@ -200,7 +211,7 @@ mod tests {
         assert_eq!(server.check(), Ok(()));
         assert_eq!(server.api("/user"), "https://ghe.example/api/v3/user");
         assert_eq!(server.page("/login"), "https://ghe.example/login");
-        assert_eq!(server.other_host().as_deref(), Some("ghe.example"));
+        assert_eq!(server.other_host(), Some("ghe.example"));
         assert_eq!(settings().other_host(), None);
     }
 

@@ -5,7 +5,7 @@ use vestibule_sdk::{
     http::{self, Authorization, Field, Method, Response},
     log,
     login::{Attempt, Callback, LoginStep, SignedIn},
-    oauth::{self, Failure, Tokens},
+    oauth::{self, Tokens},
 };
 
 use crate::{
@@ -43,7 +43,7 @@ pub(crate) fn begin(settings: &Settings, attempt: &Attempt) -> Result<LoginStep,
 /// Finds out who has come back, and whether they may come in.
 pub(crate) fn complete(settings: &Settings, callback: &Callback) -> Result<LoginStep, Error> {
     if let Some(error) = callback.parameter("error") {
-        return Err(declined(error));
+        return Err(oauth::declined("GitHub", error));
     }
     let code = callback.code.as_ref();
     let code = code.ok_or_else(|| Error::unauthenticated("there is no code in the callback"))?;
@@ -52,7 +52,7 @@ pub(crate) fn complete(settings: &Settings, callback: &Callback) -> Result<Login
     let tokens = settings
         .token_endpoint(&url, &secret)
         .exchange(code, &callback.code_verifier, &callback.redirect_uri)
-        .map_err(not_exchanged)?;
+        .map_err(|failure| failure.of_code_exchange("GitHub"))?;
     warn_of_fewer_scopes(settings, tokens.answer.scope.as_deref());
 
     let account = whose(settings, &tokens.access)?;
@@ -71,38 +71,6 @@ pub(crate) fn complete(settings: &Settings, callback: &Callback) -> Result<Login
         tokens: vec![provider_token(settings, &account, tokens)],
         identity: account.into_identity(),
     }))
-}
-
-/// Why the browser came back without a code.
-fn declined(error: &str) -> Error {
-    match error {
-        "access_denied" => Error::forbidden("the visitor declined at GitHub"),
-        "redirect_uri_mismatch" | "application_suspended" | "unauthorized_client" => {
-            log::error("GitHub refuses the app: look at its page there", &[("error", error)]);
-            Error::unavailable("GitHub refuses the app")
-        }
-        "temporarily_unavailable" | "server_error" => Error::unavailable("GitHub is not well"),
-        _ => Error::unauthenticated("GitHub sends an error that is not known"),
-    }
-}
-
-fn not_exchanged(failure: Failure) -> Error {
-    match failure {
-        Failure::Definite(reason) => {
-            Error::unauthenticated(format!("the code is no good: {reason}"))
-        }
-        Failure::Client(reason) => {
-            log::error(
-                "GitHub refuses the client: check client_id, client_secret, the callback URL of the \
-                 app and [auth.grants] http",
-                &[("reason", &reason)],
-            );
-            Error::unavailable(format!("GitHub refuses the client: {reason}"))
-        }
-        Failure::Transient(reason) => {
-            Error::unavailable(format!("GitHub gives no token: {reason}"))
-        }
-    }
 }
 
 /// The account that a token belongs to.
@@ -150,7 +118,7 @@ fn provider_token(settings: &Settings, account: &Account, tokens: Tokens) -> New
             .then(|| oauth::expires_at(now, tokens.answer.refresh_expires_in))
             .flatten(),
         refresh: tokens.refresh,
-        host: settings.other_host(),
+        host: settings.other_host().map(Into::into),
         account_id: Some(account.id.to_string()),
     }
 }

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use vestibule::{
     config::{Config, Environment},
-    store::{Scope, Secret, StoreError},
+    store::{Scope, Secret, Store, StoreError},
 };
 use vestibule_tests::{
     database::{Database, SECRET},
@@ -64,6 +64,15 @@ on_both_databases! {
         assert_eq!((before.as_str(), after.as_str()), ("1", "1"));
         let error = database.try_open(&with_secret(&database, SECRET)).await.unwrap_err();
         assert!(matches!(error, StoreError::Migrate { .. }), "{error:?}");
+    }
+
+    async fn what_an_older_version_has_left_is_counted_as_it_is(database: Database) {
+        database.open().await;
+        database.execute("drop table conversation_tokens").await;
+        let status = Store::status(&database.config("")).await.unwrap();
+        let tables: Vec<_> = status.rows.iter().map(|rows| rows.table).collect();
+        assert!(tables.contains(&"tokens") && !tables.contains(&"conversation_tokens"));
+        assert_eq!(status.keys.len(), 1);
     }
 
     async fn a_weak_encryption_secret_is_refused(database: Database) {

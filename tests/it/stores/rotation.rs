@@ -11,6 +11,7 @@ use std::{
 
 use vestibule::{
     config::{Config, Environment},
+    identity::{ConversationId, ProviderToken},
     store::{NewApiKey, Secret, SessionContent, Settings, Store, StoreError, TokenPair},
 };
 use vestibule_tests::{
@@ -55,10 +56,22 @@ async fn fill(store: &Store) -> vestibule::store::NewSession {
     let pair = TokenPair { access: Some(Arc::new(canary("access"))), ..TokenPair::default() };
     lease.save(&pair).await.unwrap();
     lease.release().await.unwrap();
+    let handed = ProviderToken {
+        provider: "github".to_owned(),
+        token: Arc::new(canary("handed")),
+        host: None,
+        account_id: None,
+        expires_at: None,
+    };
+    store.conversation_tokens(&scope.user, &conversation()).save(&[handed]).await.unwrap();
     note_secret(&store.api_keys(&scope).system("automation").await.unwrap().text);
     let new = NewApiKey { name: "own".to_owned(), ..NewApiKey::default() };
     note_secret(&store.api_keys(&scope).create(&new).await.unwrap().text);
     store.begin_session(&scope.user, &SessionContent::default(), &[], None).await.unwrap()
+}
+
+fn conversation() -> ConversationId {
+    ConversationId::new("c1").unwrap()
 }
 
 async fn check(store: &Store, session: &vestibule::store::NewSession, system: &str) {
@@ -70,6 +83,8 @@ async fn check(store: &Store, session: &vestibule::store::NewSession, system: &s
     assert_eq!(settings.settings.exposed()["llm_api_key"], "plaintext-canary llm");
     let token = store.tokens(&scope.user).load("github").await.unwrap().unwrap();
     assert_eq!(text(&token.pair.access.unwrap()), text(&canary("access")));
+    let handed = store.conversation_tokens(&scope.user, &conversation()).load().await.unwrap();
+    assert_eq!(text(&handed[0].token), text(&canary("handed")));
     assert_eq!(text(&store.api_keys(&scope).system("automation").await.unwrap().text), system);
     assert!(store.session(&session.key).await.unwrap().is_some());
 }
@@ -87,11 +102,11 @@ on_both_databases! {
         check(&store, &session, system).await;
         let status = Store::status(&config).await.unwrap();
         let rows: Vec<_> = status.keys.iter().filter(|key| !key.active).map(|key| key.rows).collect();
-        assert_eq!(rows, [5]);
+        assert_eq!(rows, [6]);
         let mut steps = Vec::new();
         let rotation = store.rotate(|progress| steps.push(progress.done)).await.unwrap();
-        assert_eq!((rotation.resealed, rotation.left), (5, 0));
-        assert_eq!((steps.first(), steps.last()), (Some(&0), Some(&5)));
+        assert_eq!((rotation.resealed, rotation.left), (6, 0));
+        assert_eq!((steps.first(), steps.last()), (Some(&0), Some(&6)));
         check(&store, &session, system).await;
         // A second time there is nothing to do.
         assert_eq!(store.rotate(|_| {}).await.unwrap().resealed, 0);
@@ -112,7 +127,7 @@ on_both_databases! {
         database.execute("update secrets set value = 'gAAAAAB' where name = 'BROKEN'").await;
         let store = database.try_open(&rotated(&database)).await.unwrap();
         let rotation = store.rotate(|_| {}).await.unwrap();
-        assert_eq!((rotation.resealed, rotation.left), (5, 1));
+        assert_eq!((rotation.resealed, rotation.left), (6, 1));
         assert_eq!(rotation.damaged, ["secrets ada ada BROKEN"]);
         let error = database.try_open(&only_new(&database)).await.unwrap_err();
         assert!(matches!(error, StoreError::WrongSecret { .. }), "{error:?}");

@@ -108,7 +108,9 @@ on_both_databases! {
         }
         let other = SessionContent { idp_session_id: Some("idp-3".to_owned()), ..content() };
         let his = store.begin_session(&bob, &other, &[], None).await.unwrap().key;
-        assert_eq!(store.end_idp_sessions("idp-1").await.unwrap(), 2);
+        assert_eq!(store.end_idp_sessions("idp-1", Some(&bob)).await.unwrap(), 0, "not his");
+        assert_eq!(store.end_idp_sessions("idp-1", Some(&ada)).await.unwrap(), 2);
+        assert_eq!(store.end_idp_sessions("idp-1", None).await.unwrap(), 0);
         assert!(store.session(&hers[2]).await.unwrap().is_some());
         assert_eq!(store.end_sessions(&ada).await.unwrap(), 1);
         assert!(store.session(&his).await.unwrap().is_some());

@@ -1,13 +1,11 @@
 //! The owner's GitHub token: renewed when it is due, once, and never on a request.
 
-use std::time::Duration;
-
 use serde_json::json;
 use vestibule::{
     context::TokenError,
     engine::Renewal,
-    identity::{Identity, ProviderToken, TokenRefusal},
-    store::{NewApiKey, TokenPair},
+    identity::{ProviderToken, TokenRefusal},
+    store::NewApiKey,
 };
 use vestibule_tests::{
     NOW, TestApp,
@@ -27,22 +25,7 @@ async fn set_up() -> (GitHub, TestApp) {
 
 /// Leaves the database as a log-in does.
 async fn connect(github: &GitHub, app: &TestApp) {
-    let user = user_id(OWNER);
-    let identity = Identity { user_id: Some(user.clone()), ..Identity::default() };
-    app.host.store().establish_user(&identity).await.unwrap();
-    let given = github.connect();
-    let mut lease =
-        app.host.store().tokens(&user).lease("github", Duration::from_secs(1)).await.unwrap();
-    let pair = TokenPair {
-        access: Some(given.access),
-        refresh_expires_at: given.refresh.as_ref().map(|_| NOW + 15_811_200),
-        refresh: given.refresh,
-        access_expires_at: given.expires_in.map(|seconds| NOW + seconds),
-        host: None,
-        account_id: Some(OWNER.to_owned()),
-    };
-    lease.save(&pair).await.unwrap();
-    lease.release().await.unwrap();
+    github.connect_to(app.host.store(), NOW).await;
 }
 
 async fn token(app: &TestApp, renewal: Renewal) -> Result<ProviderToken, TokenError> {

@@ -1,6 +1,6 @@
 //! What a component imports against what it is granted.
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
 use super::{LoadError, contract::Contract};
 use crate::{
@@ -27,13 +27,7 @@ pub(super) fn check(
             continue;
         }
         interfaces.push(capability.interface.to_owned());
-        let mut values: Vec<String> = Vec::new();
-        if let Some(description) = description {
-            let proposed = description.grants.under(key).iter();
-            values.extend(proposed.map(|source| proposal(key, source, description, config)));
-        }
-        // Two settings can be at one origin.
-        values.dedup();
+        let values = description.map(|about| proposals(key, about, config)).unwrap_or_default();
         let values = if values.is_empty() { vec!["\"…\"".to_owned()] } else { values };
         let _ = writeln!(toml, "{key} = [{}]", values.join(", "));
     }
@@ -48,13 +42,7 @@ pub(super) fn adopted(description: &Description, config: &Config) -> Option<Conf
     if !config.source.is_environment_alone() || config.auth.grants != Grants::default() {
         return None;
     }
-    let values = |key: &str| {
-        let proposed = description.grants.under(key).iter();
-        let mut values: Vec<String> =
-            proposed.filter_map(|source| value(key, source, description, config)).collect();
-        values.dedup();
-        values
-    };
+    let values = |key: &str| known(key, description, config);
     let grants = Grants {
         http: values("http"),
         browser: values("browser"),
@@ -78,37 +66,63 @@ pub(super) fn adopted(description: &Description, config: &Config) -> Option<Conf
     Some(config)
 }
 
-/// A proposed value as TOML: what a setting holds, where the operator gave it or
-/// the component has a default for it. The description was checked: it proposes no
+/// The proposed values as TOML: what the settings hold, and where none holds
+/// anything, what they are called. The description was checked: it proposes no
 /// setting that is a secret.
-fn proposal(key: &str, source: &GrantSource, description: &Description, config: &Config) -> String {
-    let unknown = || match source {
-        GrantSource::Fixed(value) | GrantSource::Setting(value) => format!("<the setting {value}>"),
+fn proposals(key: &str, description: &Description, config: &Config) -> Vec<String> {
+    let known = known(key, description, config);
+    if !known.is_empty() {
+        return known.iter().map(|value| format!("{value:?}")).collect();
+    }
+    let unknown = |source: &GrantSource| match source {
+        GrantSource::Fixed(value) | GrantSource::Template(value) => format!("{value:?}"),
+        GrantSource::Setting(name) => format!("\"<the setting {name}>\""),
     };
-    format!("{:?}", value(key, source, description, config).unwrap_or_else(unknown))
+    description.grants.under(key).iter().map(unknown).collect()
 }
 
-/// A proposed value, where it is known.
+/// The proposed values that are known, each once: two settings can be at one origin.
+fn known(key: &str, description: &Description, config: &Config) -> Vec<String> {
+    let mut values = Vec::new();
+    for source in description.grants.under(key) {
+        if let Some(value) = value(key, source, description, config)
+            && !values.contains(&value)
+        {
+            values.push(value);
+        }
+    }
+    values
+}
+
 fn value(
     key: &str,
     source: &GrantSource,
     description: &Description,
     config: &Config,
 ) -> Option<String> {
-    let name = match source {
-        GrantSource::Fixed(value) => return Some(value.clone()),
-        GrantSource::Setting(name) => name,
-    };
-    let auth = &config.auth;
-    let setting = description.settings.iter().find(|setting| setting.name == *name)?;
-    let written = auth.settings.get(name).or_else(|| auth.spellings.get(name));
-    let written = written.and_then(toml::Value::as_str).map(str::to_owned);
-    let environment = &config.source.environment;
-    let variable = || setting.environment.iter().find_map(|name| environment.get(name));
-    let default = || setting.default.as_ref()?.as_str().map(str::to_owned);
-    let value = variable().or(written).or_else(default)?;
+    let value = source.value(|name| written(name, description, config))?;
+    if matches!(source, GrantSource::Fixed(_)) {
+        return Some(value);
+    }
     settings::checked(&SettingType::Url, value.as_str().into()).ok()?;
     let url = url::Url::parse(&value).ok()?;
     // An issuer is a text, compared as it is; everything else is an origin.
     Some(if key == "jose" { value } else { url.origin().ascii_serialization() })
+}
+
+/// The text of a setting, where the operator gave it or the component has a default
+/// for it.
+fn written<'a>(
+    name: &str,
+    description: &'a Description,
+    config: &'a Config,
+) -> Option<Cow<'a, str>> {
+    let auth = &config.auth;
+    let setting = description.settings.iter().find(|setting| setting.name == name)?;
+    let written = auth.settings.get(name).or_else(|| auth.spellings.get(name));
+    let written = written.and_then(toml::Value::as_str).map(Cow::Borrowed);
+    let environment = &config.source.environment;
+    let variable = || setting.environment.iter().find_map(|name| environment.get(name));
+    let default = || setting.default.as_ref()?.as_str().map(Cow::Borrowed);
+    variable().map(Cow::Owned).or(written).or_else(default)
 }

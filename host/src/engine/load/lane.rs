@@ -26,6 +26,14 @@ pub(super) fn lane(
     capability::link(&mut linker, |key| !grants.under(key).is_empty(), |call| &mut call.context)
         .map_err(LoadError::Host)?;
     let pre = linker.instantiate_pre(component).map_err(LoadError::WrongType)?;
+    let direct = if waits {
+        let mut linker = Linker::<Call>::new(&engine);
+        capability::link_without_waiting(&mut linker, component, |call| &mut call.context)
+            .map_err(LoadError::Host)?;
+        linker.instantiate_pre(component).map_err(LoadError::WrongType)?
+    } else {
+        pre.clone()
+    };
     let authenticate = component
         .get_export_index(None, "vestibule:auth/user-auth@0.1.0")
         .and_then(|interface| component.get_export_index(Some(&interface), "authenticate"))
@@ -33,6 +41,7 @@ pub(super) fn lane(
     Ok(Lane {
         pre: bindings::StrategyPre::new(pre).map_err(LoadError::WrongType)?,
         authenticate,
+        direct,
         waits,
         engine,
         granted: Arc::new(granted),

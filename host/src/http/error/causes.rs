@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use super::Problem;
 use crate::{
-    context::{SessionError, TokenError},
+    context::{ContextError, RefreshError, RefreshReason, SessionError, TokenError},
     engine::CallError,
     identity::{Refusal, TokenRefusal},
     store::StoreError,
@@ -97,6 +97,48 @@ impl From<TokenError> for Problem {
             }
             TokenError::Call(error) => error.into(),
             TokenError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<ContextError> for Problem {
+    fn from(error: ContextError) -> Self {
+        match error {
+            ContextError::NoUser(_) => Self::absent("there is no such user"),
+            ContextError::Disabled(_) => Self::forbidden_because("the user is disabled"),
+            ContextError::NotMember(_) => {
+                Self::forbidden_because("the user is no member of the organisation any more")
+            }
+            // It is not the caller whom the strategy refuses.
+            ContextError::Refused(Refusal::Unauthenticated(why) | Refusal::Forbidden(why)) => {
+                Self::forbidden_because("the strategy does not let this user in").because(why)
+            }
+            ContextError::Refused(refusal) => refusal.into(),
+            ContextError::Call(error) => error.into(),
+            ContextError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RefreshError> for Problem {
+    fn from(error: RefreshError) -> Self {
+        let told = error.to_string();
+        match error {
+            RefreshError::User(error) => error.into(),
+            RefreshError::UnknownProvider(name) => Self::unknown_provider(&name),
+            RefreshError::Store(error) => error.into(),
+            RefreshError::Tokens(failures) => {
+                let any = |reason| failures.iter().any(|failure| failure.reason == reason);
+                // What another try would not change comes first.
+                let status = if any(RefreshReason::Reconnect) || any(RefreshReason::OtherAccount) {
+                    StatusCode::CONFLICT
+                } else if any(RefreshReason::Broken) {
+                    StatusCode::INTERNAL_SERVER_ERROR
+                } else {
+                    StatusCode::SERVICE_UNAVAILABLE
+                };
+                Self::telling(status, told)
+            }
         }
     }
 }

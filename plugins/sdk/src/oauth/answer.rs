@@ -32,11 +32,13 @@ pub enum Failure {
 
 impl Failure {
     /// The class of an error code (RFC 6749 section 5.2, OpenID Connect Core
-    /// section 3.1.2.6, and what GitHub adds). A code that is not known says
-    /// nothing about the tokens.
-    fn of_code(code: &str) -> Self {
+    /// section 3.1.2.6, and what GitHub adds); `refusals` are what refuses the token
+    /// at this provider besides. A code that is not known says nothing about the
+    /// tokens.
+    fn of_code(code: &str, refusals: &[&str]) -> Self {
         let told = format!("it answers `{code}`");
         match code {
+            code if refusals.contains(&code) => Self::Definite(told),
             "invalid_grant"
             | "invalid_token"
             | "bad_refresh_token"
@@ -68,6 +70,7 @@ impl Answer {
         status: u16,
         content_type: Option<&str>,
         body: &[u8],
+        refusals: &[&str],
     ) -> Result<Self, Failure> {
         if !matches!(status, 200 | 400 | 401) {
             return Err(Failure::Transient(format!("it answers with status {status}")));
@@ -76,7 +79,7 @@ impl Answer {
             Failure::Transient(format!("its answer of status {status} is no JSON object or form"))
         })?;
         if let Some(code) = fields.error {
-            return Err(Failure::of_code(&code));
+            return Err(Failure::of_code(&code, refusals));
         }
         if status != 200 {
             return Err(Failure::Transient(format!("it answers with status {status}")));
@@ -163,7 +166,7 @@ mod tests {
     const JSON: Option<&str> = Some("application/json; charset=utf-8");
 
     fn json(status: u16, body: &str) -> Result<Answer, Failure> {
-        Answer::read(status, JSON, body.as_bytes())
+        Answer::read(status, JSON, body.as_bytes(), &[])
     }
 
     fn expires_in(value: &str) -> Option<u64> {
@@ -184,7 +187,7 @@ mod tests {
         let body = b"access_token=&token_type=bearer&scope=repo%2Cgist&expires_in=28800\
                      &refresh_token_expires_in=15811200";
         let form = Some("application/x-www-form-urlencoded");
-        assert_eq!(Answer::read(200, form, body), Ok(expected));
+        assert_eq!(Answer::read(200, form, body, &[]), Ok(expected));
     }
 
     #[test]
@@ -241,6 +244,13 @@ mod tests {
     }
 
     #[test]
+    fn a_provider_may_refuse_a_token_by_a_code_of_its_own() {
+        let body = br#"{"error":"unauthorized_client"}"#;
+        let answer = Answer::read(400, JSON, body, &["unauthorized_client"]);
+        assert!(matches!(answer, Err(Failure::Definite(_))));
+    }
+
+    #[test]
     fn only_an_error_member_of_a_400_401_or_200_counts() {
         for (status, body) in [
             (500, r#"{"error":"invalid_grant"}"#),
@@ -255,9 +265,9 @@ mod tests {
             let answer = json(status, body);
             assert!(matches!(answer, Err(Failure::Transient(_))), "{status} {body}");
         }
-        let html = Answer::read(400, Some("text/html"), br#"{"error":"invalid_grant"}"#);
+        let html = Answer::read(400, Some("text/html"), br#"{"error":"invalid_grant"}"#, &[]);
         assert!(matches!(html, Err(Failure::Transient(_))));
-        assert!(matches!(Answer::read(200, None, b"{}"), Err(Failure::Transient(_))));
+        assert!(matches!(Answer::read(200, None, b"{}", &[]), Err(Failure::Transient(_))));
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! What to do about a stored pair, by its dates alone.
 
-use crate::oauth::margin;
+use crate::oauth::Margin;
 
 /// A pair is not renewed again before this many seconds, so that a provider
 /// whose tokens are over at once is not asked without end.
 const YOUTH: u64 = 60;
+
+/// A lifetime of fewer seconds than this is taken for a mistake.
+const SHORTEST: u64 = 5;
 
 /// A stored pair without its tokens.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +18,7 @@ pub(super) struct Pair {
     pub(super) access_expires_at: Option<u64>,
     pub(super) refresh_expires_at: Option<u64>,
     pub(super) stored_at: u64,
+    pub(super) margin: Margin,
 }
 
 /// What to do.
@@ -55,16 +59,27 @@ impl Pair {
         self.has_access && self.access_expires_at.is_none_or(|instant| now < instant)
     }
 
-    /// Whether the pair was stored within the last minute.
+    /// Whether the pair was stored within the last minute, or less where it is meant
+    /// to live for less.
     pub(super) fn is_young(self, now: u64) -> bool {
-        now < self.stored_at.saturating_add(YOUTH)
+        let youth = match self.lifetime() {
+            Some(lifetime) if lifetime >= SHORTEST => {
+                YOUTH.min(lifetime - self.margin.of(lifetime).min(lifetime))
+            }
+            _ => YOUTH,
+        };
+        now < self.stored_at.saturating_add(youth)
+    }
+
+    fn lifetime(self) -> Option<u64> {
+        self.access_expires_at.map(|instant| instant.saturating_sub(self.stored_at))
     }
 
     /// Whether the access token ends within its margin, of which up to a quarter
     /// is left to chance.
     fn is_due(self, now: u64, draw: u64) -> bool {
-        self.access_expires_at.is_some_and(|instant| {
-            let margin = margin(instant.saturating_sub(self.stored_at));
+        self.access_expires_at.zip(self.lifetime()).is_some_and(|(instant, lifetime)| {
+            let margin = self.margin.of(lifetime);
             let margin = margin - draw % (margin / 4 + 1);
             instant <= now.saturating_add(margin)
         })
@@ -87,6 +102,7 @@ mod tests {
             access_expires_at: Some(STORED + 8 * HOUR),
             refresh_expires_at: Some(STORED + 4380 * HOUR),
             stored_at: STORED,
+            margin: Margin::default(),
         }
     }
 
@@ -135,6 +151,26 @@ mod tests {
         assert_eq!(after(over, 0), Step::HandOut);
         assert_eq!(after(over, 59), Step::HandOut);
         assert_eq!(after(over, 60), Step::Renew);
+    }
+
+    #[test]
+    fn a_token_that_lives_for_seconds_is_renewed_when_it_ends() {
+        let short = Pair { access_expires_at: Some(STORED + SHORTEST), ..pair() };
+        assert_eq!(after(short, SHORTEST - 1), Step::HandOut);
+        assert_eq!(after(short, SHORTEST), Step::Renew);
+        let mistaken = Pair { access_expires_at: Some(STORED + SHORTEST - 1), ..pair() };
+        assert_eq!(after(mistaken, 59), Step::HandOut);
+        assert_eq!(after(mistaken, 60), Step::Renew);
+    }
+
+    #[test]
+    fn an_operator_can_choose_another_margin() {
+        let early = Pair { margin: Margin { percent: 50, seconds: HOUR }, ..pair() };
+        assert_eq!(after(early, 7 * HOUR - 1), Step::HandOut);
+        assert_eq!(after(early, 7 * HOUR), Step::Renew);
+        let late = Pair { margin: Margin { percent: 0, seconds: 0 }, ..pair() };
+        assert_eq!(after(late, 8 * HOUR - 1), Step::HandOut);
+        assert_eq!(after(late, 8 * HOUR), Step::Renew);
     }
 
     #[test]

@@ -11,8 +11,10 @@ pub struct GitProvider {
     pub client_auth: ClientAuth,
     /// A refresh token works once: should a call die over it, it may be used up.
     pub single_use: bool,
+    /// The error codes by which it refuses a refresh token, beside those that all use.
+    pub refusals: &'static [&'static str],
     /// Its usual place.
-    base_url: &'static str,
+    pub base_url: &'static str,
     /// Where its token endpoint is below that.
     token_path: &'static str,
 }
@@ -25,6 +27,7 @@ impl GitProvider {
         name: "github",
         client_auth: ClientAuth::Form,
         single_use: true,
+        refusals: &[],
         base_url: "https://github.com",
         token_path: "/login/oauth/access_token",
     };
@@ -34,25 +37,31 @@ impl GitProvider {
         name: "gitlab",
         client_auth: ClientAuth::Form,
         single_use: true,
+        refusals: &[],
         base_url: "https://gitlab.com",
         token_path: "/oauth/token",
     };
 
-    /// Bitbucket Cloud. Two hours; refresh tokens stay good.
+    /// Bitbucket Cloud. Two hours; refresh tokens stay good. One that is revoked is
+    /// an `invalid_request` there.
     pub const BITBUCKET: Self = Self {
         name: "bitbucket",
         client_auth: ClientAuth::Basic,
         single_use: false,
+        refusals: &["invalid_request"],
         base_url: "https://bitbucket.org",
         token_path: "/site/oauth2/access_token",
     };
 
     /// Forgejo, of which Codeberg is the best known. One hour; whether a refresh
-    /// token works once is the server's to decide, so it is treated as if.
+    /// token works once is the server's to decide, so it is treated as if. One that
+    /// was used or is too old makes the client `unauthorized_client`; a client that is
+    /// itself refused is `invalid_client`.
     pub const FORGEJO: Self = Self {
         name: "forgejo",
         client_auth: ClientAuth::Form,
         single_use: true,
+        refusals: &["unauthorized_client"],
         base_url: "https://codeberg.org",
         token_path: "/login/oauth/access_token",
     };
@@ -63,6 +72,7 @@ impl GitProvider {
         name: "azure_devops",
         client_auth: ClientAuth::Form,
         single_use: false,
+        refusals: &[],
         base_url: "https://login.microsoftonline.com/common",
         token_path: "/oauth2/v2.0/token",
     };
