@@ -2,6 +2,7 @@
 
 mod check;
 mod db;
+mod explain;
 mod import;
 mod keys;
 mod open;
@@ -39,6 +40,7 @@ const EXAMPLES: &str = "Examples:
   vestibule serve --config vestibule.toml
   VESTIBULE_AUTH_STRATEGY=none vestibule serve
   vestibule check --config vestibule.toml
+  vestibule check --explain --host wiki.example.com --path /a --user 12345678
   vestibule plugin inspect plugins/none.wasm --json
   vestibule keys create --user 12345678 --name nightly
 

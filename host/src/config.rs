@@ -5,6 +5,7 @@
 //! its file, line and key, or the name of its variable. What `[auth.settings]`
 //! may hold is for the strategy to say, so that part stays raw here.
 
+mod apps;
 mod data;
 mod grants;
 mod server;
@@ -18,6 +19,7 @@ use std::{
 
 pub(crate) use self::source::did_you_mean;
 pub use self::{
+    apps::{Ambiguity, App, IdentityHeaders, PublicPath, canonical},
     data::{Encryption, Limits, OnRefreshFailure, ProviderTokens, RateLimits, Secrets, Sessions},
     grants::Grants,
     server::Server,
@@ -66,6 +68,8 @@ pub struct Config {
     pub plugins: Plugins,
     /// `[auth]`
     pub auth: Auth,
+    /// `[[apps]]`
+    pub apps: Vec<App>,
     /// Where all of it was read, for the messages of later checks.
     pub source: Source,
 }
@@ -208,7 +212,10 @@ impl Config {
         section.finish(mistakes);
 
         let mut section = root.section("rate_limits", mistakes);
-        let usual = RateLimits::default();
+        let mut usual = RateLimits::default();
+        if !server.trusted_proxies.is_empty() {
+            usual.address_minute = data::ADDRESS_MINUTE;
+        }
         let mut rate = |name, usual| section.take(name, mistakes).unwrap_or(usual);
         let rate_limits = RateLimits {
             user_second: rate("user_second", usual.user_second),
@@ -238,6 +245,7 @@ impl Config {
             mistakes.push(source.mistake(&["database", "url"], &what));
         }
 
+        let apps = App::read_all(&mut root, &server, mistakes);
         let auth = Self::read_auth(&mut root, source, mistakes);
         root.finish(mistakes);
         Self {
@@ -250,6 +258,7 @@ impl Config {
             rate_limits,
             plugins,
             auth,
+            apps,
             source: source.clone(),
         }
     }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use crate::{
+    assertion::{Assertions, Claims, PublicKey},
     clock::Clock,
     config::Config,
     engine::{Engine, EngineError, EngineOptions, Hooks, LoadError, Registry, Strategy},
@@ -75,6 +76,7 @@ struct Shared {
     registry: Registry,
     store: Store,
     limiter: Limiter,
+    assertions: Assertions,
     sandboxes: OnceLock<Arc<dyn SandboxRuntime>>,
     draining: AtomicBool,
 }
@@ -106,6 +108,7 @@ impl Host {
                 registry,
                 store,
                 limiter: Limiter::default(),
+                assertions: Assertions::default(),
                 sandboxes: OnceLock::new(),
                 draining: AtomicBool::new(false),
             }),
@@ -164,6 +167,18 @@ impl Host {
     pub(crate) fn count(&self, who: &Who) -> Result<(), Limited> {
         let Shared { config, clock, limiter, .. } = &*self.shared;
         limiter.count(who, &config.rate_limits, clock.now())
+    }
+
+    /// Signs who is calling, for an app.
+    pub(crate) async fn assert(&self, claims: &Claims<'_>) -> Result<Arc<str>, StoreError> {
+        let Shared { assertions, clock, store, .. } = &*self.shared;
+        assertions.sign(store, clock.now(), claims).await
+    }
+
+    /// The keys by which apps know what was signed.
+    pub(crate) async fn assertion_keys(&self) -> Result<Vec<PublicKey>, StoreError> {
+        let Shared { assertions, clock, store, .. } = &*self.shared;
+        assertions.published(store, clock.now()).await
     }
 
     /// Says that no further request should come: `/readyz` answers 503.

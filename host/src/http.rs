@@ -5,6 +5,7 @@
 //! `http/error.rs` turns what went wrong into a status.
 
 mod auth;
+mod authz;
 mod body;
 mod count;
 mod credential;
@@ -34,6 +35,7 @@ mod whoami;
 use axum::{
     Router,
     response::{IntoResponse as _, Redirect},
+    routing::any,
 };
 use http::{Method, Uri};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -52,7 +54,7 @@ use crate::host::Host;
 /// Everything that Vestibule answers.
 pub fn router(host: Host) -> Router {
     let own = own().route_layer(AuthLayer::new(host.clone()));
-    let (router, _) = open().merge(own).merge(foreign()).split_for_parts();
+    let (router, _) = open().merge(own).merge(foreign()).merge(gateways()).split_for_parts();
     router
         .fallback(elsewhere)
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
@@ -72,7 +74,7 @@ async fn elsewhere(method: Method, uri: Uri) -> Result<Redirect, Problem> {
 /// Every route, for the document that describes them. A route is declared with its
 /// handler, so that there is none that the document does not have.
 fn routes() -> OpenApiRouter<Host> {
-    document::empty().merge(open()).merge(own()).merge(foreign())
+    document::empty().merge(open()).merge(own()).merge(foreign()).merge(gateways())
 }
 
 /// For everybody.
@@ -81,7 +83,8 @@ fn open() -> OpenApiRouter<Host> {
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(document::openapi))
-        .routes(routes!(service::health));
+        .routes(routes!(service::health))
+        .routes(routes!(authz::keys::keys));
     let visitors = OpenApiRouter::new()
         .routes(routes!(whoami::session))
         .routes(routes!(auth::log_out::authenticate))
@@ -91,7 +94,10 @@ fn open() -> OpenApiRouter<Host> {
         .routes(routes!(auth::page))
         .routes(routes!(auth::start))
         .routes(routes!(auth::callback))
-        .routes(routes!(auth::log_out::log_out));
+        .routes(routes!(auth::log_out::log_out))
+        .routes(routes!(authz::hosts::enter))
+        .routes(routes!(authz::hosts::arrive))
+        .routes(routes!(authz::hosts::leave));
     Group::Operators
         .complete(operators)
         .merge(Group::Visitors.complete(visitors))
@@ -117,6 +123,20 @@ fn own() -> OpenApiRouter<Host> {
         .routes(routes!(keys::current))
         .routes(routes!(keys::revoke));
     Group::Users.complete(users)
+}
+
+/// For gateways, about the requests of others.
+fn gateways() -> OpenApiRouter<Host> {
+    // Envoy asks by the request's own method, whatever that is.
+    let (front_schemas, front, _) = routes!(authz::envoy_front_page);
+    let (schemas, below, _) = routes!(authz::envoy);
+    let gateways = OpenApiRouter::new()
+        .routes(routes!(authz::nginx))
+        .routes(routes!(authz::caddy))
+        .routes(routes!(authz::traefik))
+        .routes((front_schemas, front, any(authz::envoy_front_page)))
+        .routes((schemas, below, any(authz::envoy)));
+    Group::Gateways.complete(gateways)
 }
 
 /// By a session key or the key of other services.

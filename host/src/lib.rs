@@ -9,6 +9,8 @@
 
 #![forbid(unsafe_code)]
 
+mod assertion;
+pub mod authz;
 mod bindings;
 mod capability;
 pub mod cipher;

@@ -25,6 +25,8 @@ pub(crate) enum Who {
     Address(IpAddr),
     /// An address's requests that presented something bad.
     Refused(IpAddr),
+    /// Notes of a user's that were refused at a host, of which one a minute is enough.
+    Denied(UserId, String),
 }
 
 impl Who {
@@ -35,7 +37,7 @@ impl Who {
             IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
         };
         match self {
-            Self::User(_) | Self::Sandboxes(_) => self.clone(),
+            Self::User(_) | Self::Sandboxes(_) | Self::Denied(..) => self.clone(),
             Self::Address(address) => Self::Address(network(*address)),
             Self::Refused(address) => Self::Refused(network(*address)),
         }
@@ -83,6 +85,7 @@ impl Limiter {
             Who::Sandboxes(_) => &[(60, limits.sandbox_minute)],
             Who::Address(_) => &[(60, limits.address_minute)],
             Who::Refused(_) => &[(60, limits.refused_minute)],
+            Who::Denied(..) => &[(60, 1)],
         };
         if rules.iter().all(|(_, limit)| *limit == 0) {
             return Ok(());

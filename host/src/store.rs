@@ -10,6 +10,7 @@
 
 mod api_keys;
 mod audit;
+mod carried;
 mod conversation_tokens;
 mod db;
 mod error;
@@ -24,6 +25,7 @@ mod scope;
 mod secrets;
 mod sessions;
 mod settings;
+mod signing_keys;
 mod status;
 mod tokens;
 mod users;
@@ -34,6 +36,7 @@ use std::{
 };
 
 use self::db::{Db, Missing, change, read, transact};
+pub(crate) use self::signing_keys::SigningKey;
 pub use self::{
     api_keys::{ApiKey, ApiKeys, KeyRefusal, NewApiKey, NewKey, VerifiedKey},
     audit::AuditEntry,

@@ -24,6 +24,12 @@ impl Browser {
         Self { app: app.clone(), jar: BTreeMap::new(), origin }
     }
 
+    /// The same browser, whose requests reach another replica.
+    #[must_use]
+    pub fn at_app(self, app: &TestApp) -> Self {
+        Self { app: app.clone(), ..self }
+    }
+
     /// The cookies that it keeps, by name.
     #[must_use]
     pub fn cookies(&self) -> &BTreeMap<String, String> {

@@ -1,5 +1,6 @@
 //! A server for end-to-end tests with a real browser: Vestibule on su-github at a
-//! public URL of the caller's, and a scripted GitHub beside it.
+//! public URL of the caller's, and a scripted GitHub beside it. The apps of a
+//! configuration are protected where one is named, and its port is used where one is.
 //!
 //! It prints one line of JSON when it listens. Lines on its standard input say what
 //! happens at GitHub; it serves until that ends.
@@ -26,16 +27,22 @@ const OCTOCAT: u64 = 583_231;
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let public_url = std::env::args().nth(1).context("name the public URL")?;
+    let apps = match std::env::args().nth(2) {
+        Some(file) => apps(&std::fs::read_to_string(file)?),
+        None => String::new(),
+    };
+    let port = std::env::args().nth(3).map_or(Ok(0), |port| port.parse())?;
     let github = GitHub::start(Account::new(OCTOCAT, "octocat")).await;
     let text = format!(
         "server.public_url = '{public_url}'\ndatabase.url = 'sqlite::memory:'\n\
-         auth.strategy = '{}'\nauth.limits.wall = '3s'\n{}",
+         server.trusted_proxies = ['127.0.0.1']\nauth.strategy = '{}'\n\
+         auth.limits.wall = '3s'\n{}\n{apps}",
         component("su-github").display(),
         github.toml(&OCTOCAT.to_string())
     );
     let config = Config::parse(None, &text, Environment::fixed(&[]))?;
     let host = Host::start(config, Clock::System).await?;
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", json!({"port": listener.local_addr()?.port(), "github": github.url()}))?;
     out.flush()?;
@@ -51,6 +58,12 @@ async fn main() -> anyhow::Result<()> {
     drop(out);
     serve(listener, host, stop).await?;
     Ok(())
+}
+
+/// The apps of a configuration, which are the last thing in it.
+fn apps(configuration: &str) -> String {
+    let lines = configuration.lines().skip_while(|line| *line != "[[apps]]");
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Does at GitHub what a line says.

@@ -2,6 +2,7 @@
 
 mod abuse;
 mod api;
+mod authz;
 mod capabilities;
 mod client;
 mod command_line;

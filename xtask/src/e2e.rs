@@ -1,6 +1,7 @@
 //! `cargo xtask e2e`: with real servers and clients.
 
 mod browser;
+mod gateways;
 mod keycloak;
 mod replicas;
 mod schemathesis;
@@ -47,6 +48,9 @@ enum Test {
     /// Schemathesis, which asks what `/openapi.json` allows and forbids, as callers with and
     /// without credentials, on both databases.
     Schemathesis,
+    /// nginx, Caddy, Envoy, and Traefik where it is installed, with the configurations of
+    /// examples/gateways, a real Chromium, and clients that forge headers.
+    Gateways,
     /// Three servers on one PostgreSQL, asked on and on for provider tokens that live for
     /// seconds: each has to be renewed once.
     Replicas,
@@ -62,6 +66,7 @@ impl EndToEnd {
             Test::OidcProvider => keycloak::oidc_provider(root),
             Test::OpenhandsClient => openhands_client(root),
             Test::Schemathesis => schemathesis::run(root),
+            Test::Gateways => gateways::run(root),
             Test::Replicas => replicas::run(root, self.seconds),
             Test::SuGithub => browser::su_github(root),
         }

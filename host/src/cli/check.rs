@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{ConfigFile, LogFormat, refuse, runtime, start_log};
+use super::{ConfigFile, LogFormat, explain::Explain, refuse, runtime, start_log};
 use crate::host::Host;
 
 /// Check the configuration and the component it names, and start nothing.
@@ -12,6 +12,11 @@ use crate::host::Host;
 pub(super) struct Check {
     #[command(flatten)]
     config: ConfigFile,
+    /// Say which rule decides a request for an app.
+    #[arg(long, requires_all = ["app_host", "path"])]
+    explain: bool,
+    #[command(flatten)]
+    asked: Explain,
 }
 
 impl Check {
@@ -21,6 +26,9 @@ impl Check {
             Ok(config) => config,
             Err(error) => return refuse(error),
         };
+        if self.explain {
+            return self.asked.run(&config);
+        }
         let checked = runtime().map(|runtime| runtime.block_on(Host::check(&config)));
         match checked {
             Ok(Ok(strategy)) => {

@@ -77,12 +77,16 @@ pub struct RateLimits {
     /// more: a sandbox reads one secret after another at its start, and its client
     /// does not try again.
     pub sandbox_minute: u32,
-    /// From one address, in a minute. No limit unless it is set: behind a proxy,
-    /// everybody has the proxy's address.
+    /// From one address, in a minute. Without `trusted_proxies` there is no limit
+    /// unless it is set: everybody could have a proxy's address.
     pub address_minute: u32,
     /// From one address with a bad credential, in a minute.
     pub refused_minute: u32,
 }
+
+/// Requests from one address in a minute, where addresses are those of callers. A
+/// whole office can have one.
+pub(super) const ADDRESS_MINUTE: u32 = 3_000;
 
 impl Default for RateLimits {
     fn default() -> Self {

@@ -1,13 +1,17 @@
 //! `[server]`: where Vestibule listens and how it is reached.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
+use ipnet::IpNet;
 use secrecy::SecretString;
 use url::Url;
 
 use super::{
     source::{Mistakes, Section, Source},
-    values::{self, Span},
+    values::{self, Network, Span},
 };
 
 /// `[server]`: where Vestibule listens and how it is reached.
@@ -20,6 +24,9 @@ pub struct Server {
     /// Origins of your own apps: browsers may be sent back to them after a log-in,
     /// and their pages may write with a session's cookie.
     pub allowed_origins: Vec<Url>,
+    /// Where proxies of yours are: only they are believed when they say whose request
+    /// they pass on or ask about.
+    pub trusted_proxies: Vec<IpNet>,
     /// Listen beyond loopback even with a strategy that lets everybody in.
     pub allow_open: bool,
     /// How long the body of a request may take to arrive.
@@ -43,6 +50,12 @@ impl Server {
         })
     }
 
+    /// Whether an address is that of a proxy of the operator's.
+    #[must_use]
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(&address))
+    }
+
     /// Whether browsers reach Vestibule over https.
     #[must_use]
     pub fn is_https(&self) -> bool {
@@ -63,6 +76,12 @@ impl Server {
             listen: section.take("listen", mistakes).unwrap_or(([127, 0, 0, 1], 3000).into()),
             public_url: section.take("public_url", mistakes),
             allowed_origins: section.take("allowed_origins", mistakes).unwrap_or_default(),
+            trusted_proxies: section
+                .take::<Vec<Network>>("trusted_proxies", mistakes)
+                .unwrap_or_default()
+                .into_iter()
+                .map(|Network(network)| network)
+                .collect(),
             allow_open: section.take("allow_open", mistakes).unwrap_or(false),
             service_key: section.shared_key(
                 "service_key",

@@ -122,7 +122,8 @@ impl Source {
         let name = match key {
             [] => String::new(),
             [section] => format!("[{section}]"),
-            [sections @ .., key] => format!("[{}] {key}", sections.join(".")),
+            [list, index] if is_index(index) => format!("[[{list}]]"),
+            [sections @ .., key] => format!("{} {key}", heading(sections)),
         };
         match (&self.path, self.lines.get(&owned)) {
             (Some(path), Some(line)) => format!("{}:{line}: {name}", path.display()),
@@ -130,6 +131,21 @@ impl Source {
             (None, _) => name,
         }
     }
+}
+
+/// The heading of a section. Which one of a list it is, the line says.
+fn heading(sections: &[&str]) -> String {
+    let names: Vec<&str> = sections.iter().copied().filter(|part| !is_index(part)).collect();
+    let names = names.join(".");
+    if sections.last().is_some_and(|last| is_index(last)) {
+        format!("[[{names}]]")
+    } else {
+        format!("[{names}]")
+    }
+}
+
+fn is_index(part: &str) -> bool {
+    part.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn note_lines(
@@ -141,8 +157,18 @@ fn note_lines(
     for (key, value) in table {
         path.push(key.get_ref().to_string());
         lines.insert(path.clone(), line_at(text, key.span().start));
-        if let DeValue::Table(inner) = Spanned::get_ref(value) {
-            note_lines(text, inner, path, lines);
+        match Spanned::get_ref(value) {
+            DeValue::Table(inner) => note_lines(text, inner, path, lines),
+            DeValue::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    let DeValue::Table(inner) = Spanned::get_ref(item) else { continue };
+                    path.push(index.to_string());
+                    lines.insert(path.clone(), line_at(text, item.span().start));
+                    note_lines(text, inner, path, lines);
+                    path.pop();
+                }
+            }
+            _ => {}
         }
         path.pop();
     }
@@ -191,7 +217,7 @@ const MIN_SHARED_KEY_BYTES: usize = 16;
 /// at the end is a mistake.
 pub(super) struct Section<'a> {
     source: &'a Source,
-    path: Vec<&'static str>,
+    path: Vec<String>,
     table: Table,
     known: Vec<&'static str>,
 }
@@ -200,9 +226,36 @@ impl Section<'_> {
     /// Takes a section out.
     pub(super) fn section(&mut self, name: &'static str, mistakes: &mut Mistakes) -> Self {
         let table = self.table(name, mistakes);
+        self.inner(&[name], table)
+    }
+
+    /// Takes a list of sections out.
+    pub(super) fn sections(&mut self, name: &'static str, mistakes: &mut Mistakes) -> Vec<Self> {
+        let tables: Vec<Table> = self.take(name, mistakes).unwrap_or_default();
+        let numbered = tables.into_iter().enumerate();
+        numbered.map(|(index, table)| self.inner(&[name, &index.to_string()], table)).collect()
+    }
+
+    fn inner(&self, names: &[&str], table: Table) -> Self {
         let mut path = self.path.clone();
-        path.push(name);
+        path.extend(names.iter().map(|name| (*name).to_owned()));
         Section { source: self.source, path, table, known: Vec::new() }
+    }
+
+    /// The whole key of a name in this section.
+    fn key<'k>(&'k self, name: &'k str) -> Vec<&'k str> {
+        self.path.iter().map(String::as_str).chain([name]).collect()
+    }
+
+    /// Tells a mistake at a name in this section.
+    pub(super) fn mistake(&self, name: &str, what: &str) -> String {
+        self.source.mistake(&self.key(name), what)
+    }
+
+    /// Where the section stands.
+    pub(super) fn place(&self) -> String {
+        let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
+        self.source.place(&path)
     }
 
     /// Takes a table out without reading it.
@@ -212,9 +265,7 @@ impl Section<'_> {
             None => Table::new(),
             Some(Value::Table(table)) => table,
             Some(_) => {
-                let mut key = self.path.clone();
-                key.push(name);
-                mistakes.push(self.source.mistake(&key, "this is a section, not a value"));
+                mistakes.push(self.mistake(name, "this is a section, not a value"));
                 Table::new()
             }
         }
@@ -228,8 +279,7 @@ impl Section<'_> {
     ) -> Option<T> {
         self.known.push(name);
         let in_file = self.table.remove(name);
-        let mut key = self.path.clone();
-        key.push(name);
+        let key = self.key(name);
         let variable = format!("VESTIBULE_{}", key.join("_").to_ascii_uppercase());
         mistakes.variables.push(variable.clone());
         if let Some(text) = self.source.environment.get(&variable) {
@@ -256,9 +306,8 @@ impl Section<'_> {
     ) -> Option<SecretString> {
         let inline: Option<String> = self.take(name, mistakes);
         let file: Option<PathBuf> = self.take(file_name, mistakes);
-        let mut key = self.path.clone();
-        key.push(if file.is_some() { file_name } else { name });
-        let mut mistake = |what: String| mistakes.push(self.source.mistake(&key, &what));
+        let at = if file.is_some() { file_name } else { name };
+        let mut mistake = |what: String| mistakes.push(self.mistake(at, &what));
         let text = match (inline, file) {
             (Some(_), Some(_)) => {
                 mistake(format!("there is a {name} as well; keep one of the two"));
@@ -293,10 +342,8 @@ impl Section<'_> {
     pub(super) fn finish(self, mistakes: &mut Mistakes) {
         let kind = if self.path.is_empty() { "section" } else { "key" };
         for name in self.table.keys() {
-            let mut key = self.path.clone();
-            key.push(name);
             let hint = did_you_mean(name, self.known.iter().copied());
-            mistakes.push(self.source.mistake(&key, &format!("unknown {kind}{hint}")));
+            mistakes.push(self.mistake(name, &format!("unknown {kind}{hint}")));
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Values that people write with a unit.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
+use ipnet::IpNet;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
@@ -30,6 +31,22 @@ impl<'de> Deserialize<'de> for Bytes {
             .ok_or_else(|| {
                 D::Error::custom(format!("{text:?} is no size, write one such as \"32MiB\""))
             })
+    }
+}
+
+/// An address such as `10.0.0.7`, or a network such as `10.0.0.0/8`.
+pub(super) struct Network(pub(super) IpNet);
+
+impl<'de> Deserialize<'de> for Network {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let address = |text: &str| text.parse::<IpAddr>().ok().map(IpNet::from);
+        let network = || text.parse::<IpNet>().ok();
+        address(&text).or_else(network).map(Self).ok_or_else(|| {
+            D::Error::custom(format!(
+                "{text:?} is no address such as \"10.0.0.7\", and no network such as \"10.0.0.0/8\""
+            ))
+        })
     }
 }
 

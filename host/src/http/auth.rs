@@ -7,6 +7,7 @@
 
 mod attempt;
 pub(super) mod back_channel;
+mod destination;
 pub(super) mod log_out;
 mod return_to;
 
@@ -15,10 +16,9 @@ use axum::{
     response::{IntoResponse as _, Redirect, Response},
 };
 use http::{HeaderMap, HeaderValue, header, request::Parts};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use url::{Url, form_urlencoded};
 
-use self::{attempt::Trip, return_to::checked};
+use self::{attempt::Trip, destination::Destination};
 use super::{
     Caller, Problem,
     count::Peer,
@@ -39,10 +39,15 @@ const CALLBACK: &str = "/auth/callback";
 /// The longest text of an identity provider that a page repeats, in bytes.
 const MAX_SHOWN_BYTES: usize = 256;
 
+const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
+
 /// The page that offers to sign in; who is signed in already goes on.
 #[utoipa::path(
     get, path = "/auth/login", operation_id = "show_log_in",
-    params(("return_to" = Option<String>, Query, description = "Where to go afterwards: a path, or an allowed origin's URL")),
+    params(
+        ("return_to" = Option<String>, Query, description = "Where to go afterwards: a path, or an allowed origin's URL"),
+        ("to" = Option<String>, Query, description = "The same, as a gateway's answer gives it"),
+    ),
     responses(
         (status = 200, description = "The page", body = String, content_type = "text/html"),
         (status = 303, description = "Somebody is signed in: on to `return_to`"),
@@ -53,9 +58,13 @@ pub(super) async fn page(State(host): State<Host>, request: Request) -> Result<R
     let (mut parts, _) = request.into_parts();
     let origin = origin(&host)?;
     let query = Query::of(&parts);
-    let to = query.only("return_to")?.and_then(|to| checked(to, &host, &origin));
+    let to = Destination::of(&query, &host, &origin)?;
     let shown = shown_host(&origin);
-    let peer = Peer::of(&parts);
+    if comes_without_its_cookie(&host, &parts) {
+        let here = parts.uri.path_and_query().map_or("/auth/login", |here| here.as_str());
+        return Ok(pages::once_more(here).into_response());
+    }
+    let peer = Peer::of(&parts, &host);
     let caller = async {
         match Caller::from_request_parts(&mut parts, &host).await {
             // The cookie is over; whoever signs in gets another.
@@ -65,29 +74,33 @@ pub(super) async fn page(State(host): State<Host>, request: Request) -> Result<R
     };
     match peer.asks(&host, caller).await {
         Ok(Some(Caller { outcome: Outcome::Authenticated(identity), session, .. })) => {
-            if let Some(to) = to {
-                return Ok(Redirect::to(&to).into_response());
+            if let Some(to) = to.and_then(|to| to.reached(&host, &parts.headers)) {
+                return Ok(redirect(&to));
             }
             let id = identity.user_id.as_ref().map_or("the local owner", |id| id.as_str());
             let name = identity.display_name.as_deref().or(identity.email.as_deref());
             let name = name.unwrap_or(id);
             Ok(pages::signed_in(&shown, name, session).into_response())
         }
-        Ok(_) => offer(&host, &shown, to.as_deref()),
+        Ok(_) => offer(&host, &shown, to.as_ref()),
         Err(problem) => Err(problem.noticed(Notice::Unavailable)),
     }
 }
 
-fn offer(host: &Host, shown: &str, to: Option<&str>) -> Result<Response, Problem> {
+/// Whether a link of another site led here: whoever is signed in has a cookie that was
+/// not sent.
+fn comes_without_its_cookie(host: &Host, parts: &Parts) -> bool {
+    let server = &host.config().server;
+    let has_cookie = Cookies::of(server).session(&parts.headers).is_ok_and(|key| key.is_some());
+    let cross_site = parts.headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");
+    server.is_https() && cross_site && !has_cookie
+}
+
+fn offer(host: &Host, shown: &str, to: Option<&Destination>) -> Result<Response, Problem> {
     let strategy = host.registry().current();
     let label = strategy.description().log_in.as_deref().ok_or_else(no_log_in)?;
-    let start = match to {
-        Some(to) => {
-            format!("/auth/login/start?return_to={}", utf8_percent_encode(to, NON_ALPHANUMERIC))
-        }
-        None => "/auth/login/start".to_owned(),
-    };
-    Ok(pages::log_in(shown, label, &start, to).into_response())
+    let start = to.map_or_else(|| "/auth/login/start".to_owned(), Destination::start);
+    Ok(pages::log_in(shown, label, &start, to.map(Destination::shown)).into_response())
 }
 
 /// Sends the browser on its trip.
@@ -95,6 +108,7 @@ fn offer(host: &Host, shown: &str, to: Option<&str>) -> Result<Response, Problem
     get, path = "/auth/login/start", operation_id = "begin_log_in",
     params(
         ("return_to" = Option<String>, Query, description = "Where to go afterwards: a path, or an allowed origin's URL"),
+        ("to" = Option<String>, Query, description = "The same, as a gateway's answer gives it"),
         ("hint" = Option<String>, Query, description = "Which identity provider or account to use"),
     ),
     responses(
@@ -106,7 +120,7 @@ pub(super) async fn start(State(host): State<Host>, request: Request) -> Result<
     let (parts, _) = request.into_parts();
     let id = request_id(&parts);
     let begun = async { start_trip(&host, &parts, id).await.map_err(Problem::for_a_person) };
-    Peer::of(&parts).asks(&host, begun).await.map_err(Problem::for_a_person)
+    Peer::of(&parts, &host).asks(&host, begun).await.map_err(Problem::for_a_person)
 }
 
 async fn start_trip(host: &Host, parts: &Parts, id: RequestId) -> Result<Response, Problem> {
@@ -121,12 +135,12 @@ async fn start_trip(host: &Host, parts: &Parts, id: RequestId) -> Result<Respons
         return Err(no_log_in());
     }
     let query = Query::of(parts);
-    let to = query.only("return_to")?.and_then(|to| checked(to, host, &origin));
+    let to = Destination::of(&query, host, &origin)?;
     let redirect_uri = callback_uri(&origin);
     let trip = Trip::new();
     let begun =
         strategy.begin_login(trip.attempt(&redirect_uri), query.only("hint")?, id).await??;
-    let trip = trip.returning_to(to.unwrap_or_else(|| "/".to_owned()));
+    let trip = trip.returning_to(to.map_or_else(|| "/".to_owned(), Destination::after_log_in));
     Arrival { host, headers: &parts.headers, id }.go_on(begun, trip, None).await
 }
 
@@ -150,7 +164,7 @@ pub(super) async fn callback(
     let (parts, _) = request.into_parts();
     let id = request_id(&parts);
     let back = async { come_back(&host, &parts, id).await.map_err(Problem::for_a_person) };
-    Peer::of(&parts).asks(&host, back).await.map_err(Problem::for_a_person)
+    Peer::of(&parts, &host).asks(&host, back).await.map_err(Problem::for_a_person)
 }
 
 async fn come_back(host: &Host, parts: &Parts, id: RequestId) -> Result<Response, Problem> {
@@ -264,8 +278,7 @@ impl Arrival<'_> {
             response.headers_mut().append(header::SET_COOKIE, cookies.no_login(done));
         }
         // Nothing of the callback's address goes anywhere (RFC 9700 section 4.2).
-        let no_referrer = const { HeaderValue::from_static("no-referrer") };
-        response.headers_mut().insert(header::REFERRER_POLICY, no_referrer);
+        response.headers_mut().insert(header::REFERRER_POLICY, NO_REFERRER);
         Ok(response)
     }
 
@@ -334,10 +347,18 @@ fn no_log_in() -> Problem {
 }
 
 /// The origin by which browsers reach this host. Never what a request says.
-fn origin(host: &Host) -> Result<Url, Problem> {
+pub(super) fn origin(host: &Host) -> Result<Url, Problem> {
     host.config().server.public_origin().ok_or_else(|| {
         Problem::broken().because("public_url is missing in [server], and listen is no loopback")
     })
+}
+
+/// Sends a browser on. The address may hold what is nobody else's business (RFC 9700
+/// section 4.2).
+pub(super) fn redirect(to: &str) -> Response {
+    let mut response = Redirect::to(to).into_response();
+    response.headers_mut().insert(header::REFERRER_POLICY, NO_REFERRER);
+    response
 }
 
 fn callback_uri(origin: &Url) -> String {
@@ -350,6 +371,6 @@ fn shown_host(origin: &Url) -> String {
     origin.port().map_or_else(|| name.to_owned(), |port| format!("{name}:{port}"))
 }
 
-fn request_id(parts: &Parts) -> RequestId {
+pub(super) fn request_id(parts: &Parts) -> RequestId {
     parts.extensions.get().copied().unwrap_or(RequestId::new(0))
 }

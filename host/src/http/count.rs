@@ -1,4 +1,4 @@
-//! How often an address may ask, and may be refused.
+//! Where a request comes from, and how often an address may ask and be refused.
 
 use std::{
     convert::Infallible,
@@ -6,19 +6,26 @@ use std::{
 };
 
 use axum::extract::{ConnectInfo, FromRequestParts};
-use http::request::Parts;
+use http::{HeaderMap, request::Parts};
 
 use super::Problem;
-use crate::{host::Host, limit::Who};
+use crate::{config::Server, host::Host, limit::Who};
+
+/// More addresses than any chain of proxies has.
+const MAX_HOPS: usize = 16;
 
 /// Where a request comes from; not known without a socket.
 #[derive(Clone, Copy)]
 pub(super) struct Peer(Option<IpAddr>);
 
 impl Peer {
-    pub(super) fn of(parts: &Parts) -> Self {
-        let info = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        Self(info.map(|ConnectInfo(address)| address.ip().to_canonical()))
+    pub(super) fn of(parts: &Parts, host: &Host) -> Self {
+        let server = &host.config().server;
+        Self(socket(parts).map(|peer| client(peer, &parts.headers, server).unwrap_or(peer)))
+    }
+
+    pub(super) fn address(self) -> Option<IpAddr> {
+        self.0
     }
 
     /// Finds out who is calling, where the address has not asked too often.
@@ -45,10 +52,39 @@ impl Peer {
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for Peer {
+impl FromRequestParts<Host> for Peer {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self::of(parts))
+    async fn from_request_parts(parts: &mut Parts, host: &Host) -> Result<Self, Infallible> {
+        Ok(Self::of(parts, host))
     }
+}
+
+/// Whether the other end of the connection is a proxy of the operator's.
+pub(super) fn is_trusted_proxy(parts: &Parts, host: &Host) -> bool {
+    socket(parts).is_some_and(|peer| host.config().server.trusts(peer))
+}
+
+fn socket(parts: &Parts) -> Option<IpAddr> {
+    let info = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    info.map(|ConnectInfo(address)| address.ip().to_canonical())
+}
+
+/// The address that the last proxy of the operator's saw: what stands left of it,
+/// anybody can have written. What cannot be read says nothing.
+fn client(peer: IpAddr, headers: &HeaderMap, server: &Server) -> Option<IpAddr> {
+    if !server.trusts(peer) {
+        return None;
+    }
+    let mut hops = Vec::new();
+    for line in headers.get_all("x-forwarded-for") {
+        for hop in line.to_str().ok()?.split(',') {
+            if hops.len() == MAX_HOPS {
+                return None;
+            }
+            hops.push(hop.trim().parse::<IpAddr>().ok()?.to_canonical());
+        }
+    }
+    let foreign = hops.iter().rev().find(|hop| !server.trusts(**hop));
+    foreign.or_else(|| hops.first()).copied()
 }

@@ -9,6 +9,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::{Problem, session::Cookies};
 use crate::{
+    config::App,
     host::Host,
     identity::{Credential, PresentedKey},
     secret,
@@ -33,12 +34,25 @@ pub(super) struct Presented {
     pub(super) session: Option<Box<Session>>,
 }
 
+/// By which cookie a browser is known.
+#[derive(Clone, Copy)]
+pub(super) enum Door<'a> {
+    /// That of Vestibule's own origin.
+    Own,
+    /// That of an app on another host.
+    App(&'a App),
+}
+
 /// Reads the credential that says who is calling.
-pub(super) async fn presented(host: &Host, headers: &HeaderMap) -> Result<Presented, Problem> {
+pub(super) async fn presented(
+    host: &Host,
+    headers: &HeaderMap,
+    door: Door<'_>,
+) -> Result<Presented, Problem> {
     // Where there is both, the header decides: a browser sends its cookie along
     // with whatever a script asks.
     let Some(token) = bearer(headers)? else {
-        let session = session(host, headers).await?;
+        let session = session(host, headers, door).await?;
         return Ok(Presented { credential: Credential::Absent, key: None, session });
     };
     match host.store().verify_key(token).await? {
@@ -64,11 +78,22 @@ pub(super) async fn presented(host: &Host, headers: &HeaderMap) -> Result<Presen
 }
 
 /// The live session whose cookie a request presents.
-async fn session(host: &Host, headers: &HeaderMap) -> Result<Option<Box<Session>>, Problem> {
-    let cookies = Cookies::of(&host.config().server);
+pub(super) async fn session(
+    host: &Host,
+    headers: &HeaderMap,
+    door: Door<'_>,
+) -> Result<Option<Box<Session>>, Problem> {
+    let cookies = match door {
+        Door::Own => Cookies::of(&host.config().server),
+        Door::App(app) => Cookies::of_app(app),
+    };
     let Some(text) = cookies.session(headers)? else { return Ok(None) };
     let key = SessionKey::parse(text).ok_or_else(|| cookies.bad_session("it is no session's"))?;
-    let found = match host.store().session(&key).await {
+    let found = match door {
+        Door::Own => host.store().session(&key).await,
+        Door::App(app) => host.store().app_session(&key, app.host()).await,
+    };
+    let found = match found {
         // Nobody could ever get past it, not even by a new log-in.
         Err(error @ (StoreError::Cipher(_) | StoreError::Damaged(_))) => {
             tracing::error!(%error, "a session cannot be read, and is over");

@@ -3,7 +3,7 @@
 //! A handler declares what is its own: the path, parameters, bodies, and statuses
 //! that mean something there. What all routes of a group share is added here.
 
-use std::{borrow::Cow, sync::LazyLock};
+use std::{borrow::Cow, mem, sync::LazyLock};
 
 use axum::{body::Bytes, response::IntoResponse};
 use http::header;
@@ -59,7 +59,10 @@ pub(super) struct Told {
 
 /// The document, made when it is first asked for.
 static TEXT: LazyLock<Bytes> = LazyLock::new(|| {
-    let document = super::routes().into_openapi();
+    let mut document = super::routes().into_openapi();
+    // A parameter that stands for several segments has a mark in the router alone.
+    let paths = mem::take(&mut document.paths.paths).into_iter();
+    document.paths.paths = paths.map(|(path, item)| (path.replace("{*", "{"), item)).collect();
     let text = serde_json::to_vec(&document);
     text.unwrap_or_else(|error| unreachable!("the document is plain data: {error}")).into()
 });
@@ -136,6 +139,8 @@ pub(super) enum Group {
     Sandboxes,
     /// Other services.
     Services,
+    /// Gateways, about requests that present what users present.
+    Gateways,
 }
 
 impl Group {
@@ -151,8 +156,8 @@ impl Group {
     fn complete_operation(self, operation: &mut Operation) {
         operation.tags = Some(vec![self.tag().to_owned()]);
         operation.security.get_or_insert_with(|| {
-            let nobody =
-                matches!(self, Self::Visitors | Self::Browsers).then(SecurityRequirement::default);
+            let nobody = matches!(self, Self::Visitors | Self::Browsers | Self::Gateways)
+                .then(SecurityRequirement::default);
             let one = |name: &&str| SecurityRequirement::new(*name, NO_SCOPES);
             self.credentials().iter().map(one).chain(nobody).collect()
         });
@@ -188,6 +193,7 @@ impl Group {
             Self::Visitors | Self::Browsers | Self::Users => "users",
             Self::Sandboxes => "sandboxes",
             Self::Services => "services",
+            Self::Gateways => "gateways",
         }
     }
 
@@ -195,7 +201,9 @@ impl Group {
     fn credentials(self) -> &'static [&'static str] {
         match self {
             Self::Operators => &[],
-            Self::Visitors | Self::Browsers | Self::Users => &[API_KEY, SESSION_COOKIE],
+            Self::Visitors | Self::Browsers | Self::Users | Self::Gateways => {
+                &[API_KEY, SESSION_COOKIE]
+            }
             Self::Sandboxes => &[SESSION_KEY],
             Self::Services => &[SERVICE_KEY],
         }
@@ -208,7 +216,7 @@ impl Group {
             Self::Visitors | Self::Browsers | Self::Users => {
                 &["400", "401", "403", "421", "429", "500", "503"]
             }
-            Self::Sandboxes => &["400", "401", "403", "429", "500", "503"],
+            Self::Sandboxes | Self::Gateways => &["400", "401", "403", "429", "500", "503"],
             Self::Services => &["400", "401", "429", "500", "503"],
         }
     }

@@ -5,6 +5,7 @@
 //! reason goes to the log, once, with the request's id to join the two.
 
 mod causes;
+mod verdict;
 
 use std::borrow::Cow;
 
@@ -17,6 +18,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub(super) use self::verdict::Verdict;
 use super::document::Told;
 use super::pages::{self, Notice};
 use crate::{

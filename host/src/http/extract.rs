@@ -5,15 +5,16 @@
 
 use std::{
     borrow::Cow,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv6Addr},
 };
 
-use axum::extract::{ConnectInfo, FromRequestParts, OptionalFromRequestParts};
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use http::{header, request::Parts, uri::Authority};
 
 use super::{
     Problem,
-    credential::{self, only_value},
+    count::Peer,
+    credential::{self, Door, only_value},
     session::Cookies,
 };
 use crate::{
@@ -42,6 +43,13 @@ impl FromRequestParts<Host> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, host: &Host) -> Result<Self, Problem> {
+        Self::at(parts, host, Door::Own).await
+    }
+}
+
+impl Caller {
+    /// Finds out who is calling by the cookie of a door, or by what else is presented.
+    pub(super) async fn at(parts: &Parts, host: &Host, door: Door<'_>) -> Result<Self, Problem> {
         let strategy = host.registry().current();
         let wanted = &strategy.description().headers;
         let scheme = scheme(host);
@@ -49,7 +57,7 @@ impl FromRequestParts<Host> for Caller {
         if strategy.description().local_owner {
             refuse_rebinding(host, &asked_host)?;
         }
-        let presented = credential::presented(host, &parts.headers).await?;
+        let presented = credential::presented(host, &parts.headers, door).await?;
         if let Credential::ApiKey(key) = &presented.credential
             && key.owner.user_id.is_none()
             && !strategy.description().local_owner
@@ -66,10 +74,7 @@ impl FromRequestParts<Host> for Caller {
             host: &asked_host,
             path: parts.uri.path(),
             query: parts.uri.query(),
-            client_address: parts
-                .extensions
-                .get::<ConnectInfo<SocketAddr>>()
-                .map(|ConnectInfo(address)| address.ip().to_canonical()),
+            client_address: Peer::of(parts, host).address(),
             credential: presented.credential,
             headers: wanted
                 .iter()
@@ -97,9 +102,7 @@ impl FromRequestParts<Host> for Caller {
             session,
         })
     }
-}
 
-impl Caller {
     /// What the caller may reach; `None` where nobody is logged in.
     pub(super) async fn into_context(
         self,

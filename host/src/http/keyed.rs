@@ -15,7 +15,7 @@ impl FromRequestParts<Host> for Running {
 
     async fn from_request_parts(parts: &mut Parts, host: &Host) -> Result<Self, Problem> {
         let sandbox = credential::sandbox(host, &parts.headers);
-        let sandbox = Peer::of(parts).asks(host, sandbox).await?;
+        let sandbox = Peer::of(parts, host).asks(host, sandbox).await?;
         let owner = Who::Sandboxes(sandbox.scope.user.clone());
         host.count(&owner).map_err(Problem::too_many)?;
         Ok(Self(sandbox))
@@ -30,7 +30,7 @@ impl FromRequestParts<Host> for Service {
 
     async fn from_request_parts(parts: &mut Parts, host: &Host) -> Result<Self, Problem> {
         let known = async { credential::service(host, &parts.headers) };
-        Peer::of(parts).asks(host, known).await?;
+        Peer::of(parts, host).asks(host, known).await?;
         Ok(Self)
     }
 }

@@ -173,7 +173,7 @@ pub(super) fn refuse_foreign_origin(host: &Host, headers: &HeaderMap) -> Result<
 async fn establish(request: Request, host: &Host) -> Result<Request, Problem> {
     let (mut parts, body) = request.into_parts();
     let id = parts.extensions.get().copied().unwrap_or(RequestId::new(0));
-    let peer = Peer::of(&parts);
+    let peer = Peer::of(&parts, host);
     let established = async {
         let caller = Caller::from_request_parts(&mut parts, host).await?;
         caller.into_context(host, id).await

@@ -57,6 +57,8 @@ pub(super) enum Notice {
     Expired,
     /// The browser did not begin this log-in, or has finished it.
     Unknown,
+    /// The browser comes to an app by a way that leads nowhere.
+    Strayed,
     /// Something does not answer now.
     Unavailable,
     /// There is no log-in here.
@@ -71,7 +73,7 @@ impl Notice {
             Self::Denied => "This account may not come in",
             Self::Declined => "You were not signed in",
             Self::Expired => "That took too long",
-            Self::Unknown => "This sign-in is not in progress",
+            Self::Unknown | Self::Strayed => "This sign-in is not in progress",
             Self::Unavailable => "Signing in does not work at the moment",
             Self::Nothing => "There is no sign-in here",
             Self::Failed => "Signing in did not work",
@@ -87,7 +89,7 @@ impl Notice {
             }
             Self::Failed => Some("The sign-in provider's answer could not be used."),
             Self::Nothing => Some("This server tells callers apart by other means."),
-            Self::Declined | Self::Expired | Self::Unknown => None,
+            Self::Declined | Self::Expired | Self::Unknown | Self::Strayed => None,
         }
     }
 
@@ -96,7 +98,7 @@ impl Notice {
             Self::Denied => Some("Sign in with another account"),
             Self::Declined | Self::Failed | Self::Unavailable => Some("Try again"),
             Self::Expired | Self::Unknown => Some("Start again"),
-            Self::Nothing => None,
+            Self::Nothing | Self::Strayed => None,
         }
     }
 }
@@ -154,6 +156,12 @@ pub(super) fn leaving(to: &str) -> Page {
 /// sets is sent: on a redirect that began at another site it would not be.
 pub(super) fn onward(to: &str) -> Page {
     moving_on("You are signed in", "One moment.", to)
+}
+
+/// Asks once more, now from a page of this site: a `Strict` cookie is not sent where
+/// the way began at another one.
+pub(super) fn once_more(to: &str) -> Page {
+    moving_on("One moment", "Looking whether you are signed in.", to)
 }
 
 fn moving_on(title: &str, text: &str, to: &str) -> Page {

@@ -15,6 +15,8 @@ pub(super) const SECRETS_READ: &str = "secrets:read";
 pub(super) const SECRETS_WRITE: &str = "secrets:write";
 /// Starting, pausing and ending sandboxes.
 pub(super) const SANDBOXES: &str = "sandboxes";
+/// Visiting apps.
+pub(super) const APPS: &str = "apps";
 
 const ALL: [&str; 5] = [SETTINGS_READ, SETTINGS_WRITE, SECRETS_READ, SECRETS_WRITE, SANDBOXES];
 

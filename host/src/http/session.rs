@@ -7,7 +7,13 @@
 use http::{HeaderMap, HeaderValue, header};
 
 use super::Problem;
-use crate::{config::Server, hex, http::shown::shown, secret, store::NewSession};
+use crate::{
+    config::{App, Server},
+    hex,
+    http::shown::shown,
+    secret,
+    store::NewSession,
+};
 
 /// Log-ins that one browser may have on their way.
 const MAX_LOGINS: usize = 5;
@@ -19,15 +25,31 @@ const MAX_LOGIN_BYTES: usize = 3_500;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cookies {
     secure: bool,
+    /// The host is that of an app.
+    app: bool,
 }
 
 impl Cookies {
     pub(super) fn of(server: &Server) -> Self {
-        Self { secure: server.is_https() }
+        Self { secure: server.is_https(), app: false }
+    }
+
+    /// Those of an app on another host.
+    pub(super) fn of_app(app: &App) -> Self {
+        Self { secure: app.origin.scheme() == "https", app: true }
     }
 
     const fn session_name(self) -> &'static str {
-        if self.secure { "__Host-vestibule-session" } else { "vestibule-session" }
+        match (self.secure, self.app) {
+            (true, false) => "__Host-vestibule-session",
+            (false, false) => "vestibule-session",
+            (true, true) => "__Host-vestibule-app",
+            (false, true) => "vestibule-app",
+        }
+    }
+
+    const fn browser_name(self) -> &'static str {
+        if self.secure { "__Host-vestibule-browser" } else { "vestibule-browser" }
     }
 
     const fn login_prefix(self) -> &'static str {
@@ -60,26 +82,44 @@ impl Cookies {
 
     /// Deletes the session's cookie.
     pub(super) const fn no_session(self) -> &'static str {
-        if self.secure {
-            "__Host-vestibule-session=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Strict"
-        } else {
-            "vestibule-session=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"
+        match (self.secure, self.app) {
+            (true, false) => {
+                "__Host-vestibule-session=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Strict"
+            }
+            (false, false) => "vestibule-session=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax",
+            (true, true) => {
+                "__Host-vestibule-app=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Lax"
+            }
+            (false, true) => "vestibule-app=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax",
         }
     }
 
     /// Sets the session's cookie. `Strict`, so that no other site's link or form
     /// comes with it; a plain localhost is for development, where pages of other
-    /// ports count as one site anyway and a link from elsewhere should work.
+    /// ports count as one site anyway and a link from elsewhere should work. `Lax`
+    /// for an app: links lead to it from everywhere, and what it does with a form of
+    /// another site is its own to say.
     pub(super) fn new_session(self, session: &NewSession, now: u64) -> HeaderValue {
         let value = shown(session.key.text());
         let age = session.expires_at.saturating_sub(now);
         let name = self.session_name();
-        let cookie = if self.secure {
-            format!("{name}={value}; Path=/; Max-Age={age}; HttpOnly; Secure; SameSite=Strict")
-        } else {
-            format!("{name}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax")
-        };
-        ours(&cookie)
+        let secure = if self.secure { "; Secure" } else { "" };
+        let site = if self.secure && !self.app { "Strict" } else { "Lax" };
+        ours(&format!("{name}={value}; Path=/; Max-Age={age}; HttpOnly{secure}; SameSite={site}"))
+    }
+
+    /// What tells this browser from others while it is on its way to a log-in.
+    pub(super) fn browser(self, headers: &HeaderMap) -> Option<&str> {
+        let (_, value) =
+            cookies(headers).find(|(name, _)| *name == self.browser_name().as_bytes())?;
+        str::from_utf8(value).ok()
+    }
+
+    /// Has the browser keep what tells it from others, for as long as a log-in may take.
+    pub(super) fn new_browser(self, value: &str, seconds: u64) -> HeaderValue {
+        let name = self.browser_name();
+        let secure = if self.secure { "; Secure" } else { "" };
+        ours(&format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly{secure}; SameSite=Lax"))
     }
 
     /// What the browser carries of the log-in with this anti-forgery value.
@@ -162,7 +202,7 @@ fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
 mod tests {
     use super::*;
 
-    const SECURE: Cookies = Cookies { secure: true };
+    const SECURE: Cookies = Cookies { secure: true, app: false };
 
     fn with(lines: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();

@@ -43,7 +43,7 @@ pub(super) async fn session(
     request: Request,
 ) -> Result<Json<Session>, Problem> {
     let (mut parts, _) = request.into_parts();
-    let peer = Peer::of(&parts);
+    let peer = Peer::of(&parts, &host);
     let caller = async {
         let caller = Caller::from_request_parts(&mut parts, &host).await?;
         refuse_disabled(&host, &caller).await?;

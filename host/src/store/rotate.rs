@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, FromRow};
 
 use super::{
     Db, Store, StoreError, api_keys, change, conversation_tokens, read, secrets, sessions,
-    settings, tokens,
+    settings, signing_keys, tokens,
 };
 use crate::cipher::{Place, Sealed};
 
@@ -35,7 +35,7 @@ struct Table {
 
 type RowKey = [String; 3];
 
-const TABLES: [Table; 6] = [
+const TABLES: [Table; 7] = [
     Table {
         name: "secrets",
         keys: ["org_id", "user_id", "name"],
@@ -80,6 +80,12 @@ const TABLES: [Table; 6] = [
         keys: ["org_id", "user_id", "id"],
         columns: ["sealed", "null"],
         place: |[org, user, id], _| api_keys::place(org, user, id),
+    },
+    Table {
+        name: "signing_keys",
+        keys: ["id", "''", "''"],
+        columns: ["sealed", "null"],
+        place: |[id, _, _], _| signing_keys::place(id),
     },
 ];
 

@@ -3,6 +3,7 @@
 //! The browser holds a random id and nothing else; the database holds that id's
 //! SHA-256, so that reading the database gives nobody a session.
 
+mod app;
 mod content;
 mod key;
 mod lease;
@@ -59,6 +60,7 @@ pub struct Session {
 
 #[derive(FromRow)]
 struct Row {
+    id_hash: String,
     user_id: String,
     key_id: String,
     sealed: String,
@@ -71,19 +73,31 @@ impl Row {
     /// The same by the places of the columns.
     fn looked_up(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
-            user_id: row.get(0)?,
-            key_id: row.get(1)?,
-            sealed: row.get(2)?,
-            created_at: row.get(3)?,
-            seen_at: row.get(4)?,
-            expires_at: row.get(5)?,
+            id_hash: row.get(0)?,
+            user_id: row.get(1)?,
+            key_id: row.get(2)?,
+            sealed: row.get(3)?,
+            created_at: row.get(4)?,
+            seen_at: row.get(5)?,
+            expires_at: row.get(6)?,
         })
     }
 }
 
-const LIVE: &str = "select s.user_id, s.key_id, s.sealed, s.created_at, s.seen_at, s.expires_at
-     from sessions s join users u on u.id = s.user_id
-     where s.id_hash = $1 and u.disabled_at is null and s.expires_at > $2 and s.seen_at > $3";
+/// Sessions whose users may come in.
+macro_rules! select_live {
+    ($rest:literal) => {
+        concat!(
+            "select s.id_hash, s.user_id, s.key_id, s.sealed, s.created_at, s.seen_at, s.expires_at
+             from sessions s join users u on u.id = s.user_id and u.disabled_at is null ",
+            $rest
+        )
+    };
+}
+
+use select_live;
+
+const LIVE: &str = select_live!("where s.id_hash = $1 and s.expires_at > $2 and s.seen_at > $3");
 
 pub(super) const SEALED: &str = "sessions.sealed";
 
@@ -243,7 +257,18 @@ impl Store {
                 Box::pin(asked).await?
             }
         };
+        self.opened(row, now, visit).await
+    }
+
+    /// A live session from its row; a visit is noted.
+    async fn opened(
+        &self,
+        row: Option<Row>,
+        now: u64,
+        visit: bool,
+    ) -> Result<Option<Session>, StoreError> {
         let Some(row) = row else { return Ok(None) };
+        let id = SessionId(row.id_hash);
         if visit && seconds(row.seen_at) + SEEN_EVERY <= now {
             super::note("the visit of a session", self.note_visit(&id, now)).await;
         }

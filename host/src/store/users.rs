@@ -2,8 +2,15 @@
 
 use sqlx::FromRow;
 
-use super::{Scope, Store, StoreError, change, read, seconds, transact};
-use crate::identity::{Identity, OrgId, UserId};
+use super::{
+    Scope, Store, StoreError, change,
+    db::{Db, Missing},
+    read, seconds, transact,
+};
+use crate::{
+    config::Config,
+    identity::{Identity, OrgId, UserId},
+};
 
 /// How often a user's last visit is written down, in seconds.
 const SEEN_EVERY: u64 = 60;
@@ -111,6 +118,23 @@ impl Store {
                 Box::pin(asked).await?
             }
         };
+        row.map(User::try_from).transpose()
+    }
+
+    /// A user whom an existing database knows, and nothing in it is changed; `None` as
+    /// well where there is no database yet.
+    pub async fn find_user(config: &Config, id: &UserId) -> Result<Option<User>, StoreError> {
+        let url = &config.database.url;
+        if url.is_in_memory() || url.file().is_some_and(|file| !file.exists()) {
+            return Ok(None);
+        }
+        let db = Db::open(url, Missing::Refuse).await?;
+        if !db.has_table("users").await? {
+            return Ok(None);
+        }
+        let row: Option<Row> = read!(db, pool => {
+            sqlx::query_as(select!("where u.id = $1")).bind(id.as_str()).fetch_optional(pool).await?
+        });
         row.map(User::try_from).transpose()
     }
 

@@ -8,7 +8,7 @@ use super::build;
 use crate::{debian, guests, process::succeed, root::Root};
 
 /// What drives Chromium.
-pub(super) const PLAYWRIGHT: &str = "playwright-core@1.65.1";
+const PLAYWRIGHT: &str = "playwright-core@1.65.1";
 
 pub(super) const CHROMIUM: &str = "/usr/bin/chromium";
 
@@ -16,8 +16,7 @@ pub(super) const CHROMIUM: &str = "/usr/bin/chromium";
 pub(super) fn su_github(root: &Root) -> anyhow::Result<()> {
     guests::build(root, &guests::Selection::of(&["su-github"]))?;
     let server = build(root, "vestibule-e2e-login")?;
-    let packages = with_packages(root, "playwright", &[PLAYWRIGHT])?;
-    with_chromium()?;
+    let packages = with_chromium(root)?;
     let pictures = root.join("target/e2e/su-github");
     let script = root.join("tests/e2e/su_github.mjs");
     succeed(
@@ -30,16 +29,21 @@ pub(super) fn su_github(root: &Root) -> anyhow::Result<()> {
     )
 }
 
-pub(super) fn with_chromium() -> anyhow::Result<()> {
+/// Chromium, and a folder below `target` with what drives it.
+pub(super) fn with_chromium(root: &Root) -> anyhow::Result<PathBuf> {
+    with_chromium_and(root, "playwright", &[])
+}
+
+/// The same with these packages of npm's besides. None of them brings a browser along.
+pub(super) fn with_chromium_and(
+    root: &Root,
+    name: &str,
+    further: &[&str],
+) -> anyhow::Result<PathBuf> {
     if !fs::exists(CHROMIUM)? {
         debian::install("Chromium", "chromium")?;
     }
-    Ok(())
-}
-
-/// A folder below `target` with these packages of npm's. None of them brings a
-/// browser along.
-pub(super) fn with_packages(root: &Root, name: &str, packages: &[&str]) -> anyhow::Result<PathBuf> {
+    let packages = [&[PLAYWRIGHT], further].concat();
     let folder = root.join("target").join(name);
     let wanted = folder.join("installed");
     let all = packages.join(" ");
@@ -47,7 +51,7 @@ pub(super) fn with_packages(root: &Root, name: &str, packages: &[&str]) -> anyho
         println!("installing {all} (some 10 MB the first time)");
         fs::create_dir_all(&folder)?;
         let npm = ["install", "--no-audit", "--no-fund", "--loglevel", "error", "--prefix"];
-        succeed(Command::new("npm").args(npm).arg(&folder).args(packages))?;
+        succeed(Command::new("npm").args(npm).arg(&folder).args(&packages))?;
         fs::write(&wanted, all).context("the packages cannot be marked")?;
     }
     Ok(folder)

@@ -13,8 +13,8 @@ const KEYCLOAK: &str = "26.7.3";
 /// What fetches it.
 const FETCH: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy";
 
-/// The other provider, and what drives Chromium.
-const OIDC_PROVIDER: [&str; 2] = ["oidc-provider@9.13.3", browser::PLAYWRIGHT];
+/// The other provider.
+const OIDC_PROVIDER: &str = "oidc-provider@9.13.3";
 
 const STRATEGY: &str = "mu-keycloak";
 
@@ -31,7 +31,7 @@ pub(super) fn keycloak(root: &Root) -> anyhow::Result<()> {
     let (program, component) = under_test(root)?;
     let keycloak = distribution(root)?;
     let python = with_packages(root, "openhands-client", &CLIENT, "500 MB")?.join("python");
-    let packages = browser::with_packages(root, "playwright", &[browser::PLAYWRIGHT])?;
+    let packages = browser::with_chromium(root)?;
     let cluster = Cluster::start()?;
     let mut test = script(root, "keycloak.mjs")?;
     test.arg(program)
@@ -48,14 +48,13 @@ pub(super) fn keycloak(root: &Root) -> anyhow::Result<()> {
 /// Logs in with npm's `oidc-provider`.
 pub(super) fn oidc_provider(root: &Root) -> anyhow::Result<()> {
     let (program, component) = under_test(root)?;
-    let packages = browser::with_packages(root, "oidc-provider", &OIDC_PROVIDER)?;
+    let packages = browser::with_chromium_and(root, "oidc-provider", &[OIDC_PROVIDER])?;
     let mut test = script(root, "oidc_provider.mjs")?;
     test.arg(program).arg(component).arg(packages).arg(root.join("target/e2e/oidc-provider"));
     succeed(&mut test)
 }
 
 fn script(root: &Root, name: &str) -> anyhow::Result<Command> {
-    browser::with_chromium()?;
     let mut script = Command::new("node");
     script.arg(root.join("tests/e2e").join(name)).env("CHROMIUM", browser::CHROMIUM);
     Ok(script)

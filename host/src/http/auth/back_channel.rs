@@ -44,7 +44,7 @@ pub(in crate::http) async fn back_channel(
 ) -> Result<(), Problem> {
     let (parts, body) = request.into_parts();
     let id = request_id(&parts);
-    Peer::of(&parts).asks(&host, told(&host, body, id)).await
+    Peer::of(&parts, &host).asks(&host, told(&host, body, id)).await
 }
 
 async fn told(host: &Host, body: Body, id: RequestId) -> Result<(), Problem> {

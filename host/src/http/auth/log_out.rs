@@ -24,7 +24,7 @@ use crate::{
         shown::shown,
     },
     identity::{PresentedSession, RequestId},
-    store::SessionKey,
+    store::{Session, SessionKey},
 };
 
 /// What came of it, in the words of the older API.
@@ -82,7 +82,7 @@ pub(in crate::http) async fn authenticate(
     let (mut parts, _) = request.into_parts();
     let id = request_id(&parts);
     let no = || Ok(Unauthenticated(Cookies::of(&host.config().server).no_session()));
-    let peer = Peer::of(&parts);
+    let peer = Peer::of(&parts, &host);
     let context = async {
         let caller = Caller::from_request_parts(&mut parts, &host).await?;
         caller.into_context(&host, id).await
@@ -115,6 +115,19 @@ async fn end(host: &Host, parts: &Parts, origin: &Url) -> Result<Option<Url>, Pr
     audited(host, "log-out", Some(&session.user), None, id).await;
     let presented = PresentedSession { user: session.user, content: session.content };
     Ok(idp_page(host, &presented, origin, id).await)
+}
+
+/// Ends a session that was presented to an app, and so at every host; where the
+/// identity provider has a page to visit, its address.
+pub(in crate::http) async fn end_everywhere(
+    host: &Host,
+    session: Session,
+    id: RequestId,
+) -> Result<Option<Url>, Problem> {
+    host.store().end_this(&session).await?;
+    audited(host, "log-out", Some(&session.user), None, id).await;
+    let presented = PresentedSession { user: session.user, content: session.content };
+    Ok(idp_page(host, &presented, &origin(host)?, id).await)
 }
 
 async fn idp_page(

