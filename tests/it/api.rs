@@ -487,6 +487,7 @@ async fn work_without_a_request_needs_a_user_who_has_been_here(strategy: &Strate
     let identity = Identity {
         user_id: Some(owner.user.clone()),
         email: Some("ada@example.com".to_owned()),
+        email_verified: true,
         ..Identity::default()
     };
     app.host.store().establish_user(&identity).await.unwrap();
