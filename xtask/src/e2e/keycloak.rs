@@ -33,7 +33,7 @@ pub(super) fn keycloak(root: &Root) -> anyhow::Result<()> {
     let python = with_packages(root, "openhands-client", &CLIENT, "500 MB")?.join("python");
     let packages = browser::with_chromium(root)?;
     let cluster = Cluster::start()?;
-    let mut test = script(root, "keycloak.mjs")?;
+    let mut test = script(root, "keycloak.mjs");
     test.arg(program)
         .arg(component)
         .arg(&cluster.url)
@@ -49,15 +49,15 @@ pub(super) fn keycloak(root: &Root) -> anyhow::Result<()> {
 pub(super) fn oidc_provider(root: &Root) -> anyhow::Result<()> {
     let (program, component) = under_test(root)?;
     let packages = browser::with_chromium_and(root, "oidc-provider", &[OIDC_PROVIDER])?;
-    let mut test = script(root, "oidc_provider.mjs")?;
+    let mut test = script(root, "oidc_provider.mjs");
     test.arg(program).arg(component).arg(packages).arg(root.join("target/e2e/oidc-provider"));
     succeed(&mut test)
 }
 
-fn script(root: &Root, name: &str) -> anyhow::Result<Command> {
+fn script(root: &Root, name: &str) -> Command {
     let mut script = Command::new("node");
     script.arg(root.join("tests/e2e").join(name)).env("CHROMIUM", browser::CHROMIUM);
-    Ok(script)
+    script
 }
 
 /// Keycloak below `target`, fetched by Maven as it is configured here.

@@ -36,6 +36,7 @@ pub(in crate::http) struct LoggedOut {
     responses(
         (status = 200, description = "They are over"),
         (status = 400, description = "The token is not believed"),
+        (status = 404, description = "The strategy has no log-in"),
     ),
 )]
 pub(in crate::http) async fn back_channel(
@@ -48,13 +49,17 @@ pub(in crate::http) async fn back_channel(
 }
 
 async fn told(host: &Host, body: Body, id: RequestId) -> Result<(), Problem> {
+    let strategy = host.registry().current();
+    if strategy.description().log_in.is_none() {
+        return Err(Problem::absent("the strategy has no log-in"));
+    }
     let patience = host.config().server.body_timeout;
     let form = timeout(patience, to_bytes(body, MAX_BYTES)).await;
     let form = form.map_err(|_| Problem::too_slow())?.map_err(|_| Problem::too_large())?;
     let token = token_of(&form).ok_or_else(|| {
         Problem::ambiguous("send the log-out token as `logout_token` in a form, once")
     })?;
-    let selectors = match host.registry().current().back_channel(token, id).await? {
+    let selectors = match strategy.back_channel(token, id).await? {
         Ok(selectors) => selectors,
         Err(refusal) => {
             audited(host, "back-channel-log-out", None, Some(&refusal), id).await;
