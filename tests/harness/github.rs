@@ -2,8 +2,7 @@
 //! otherwise where a test says so.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    future::pending,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -11,7 +10,7 @@ use std::{
 
 use axum::{
     Router,
-    body::{Body, Bytes},
+    body::Bytes,
     extract::{Path, State},
     response::{IntoResponse as _, Response},
     routing::{any, delete, get, post},
@@ -27,7 +26,11 @@ use vestibule::{
     store::{Store, TokenPair},
 };
 
-use crate::run::note_secret;
+pub use crate::script::Answer;
+use crate::{
+    run::note_secret,
+    script::{Script, json_of},
+};
 
 /// The client id of the app that is registered there.
 pub const CLIENT_ID: &str = "Iv1.0123456789abcdef";
@@ -50,44 +53,6 @@ pub enum Endpoint {
     Revoke,
     /// Where no request should ever go.
     Elsewhere,
-}
-
-/// An answer that is not GitHub's own.
-#[derive(Clone, Debug)]
-pub enum Answer {
-    /// This status and document.
-    Json(u16, Value),
-    /// This content type and body, with status 200.
-    Text(&'static str, &'static str),
-    /// This status, and a place where nobody should follow.
-    Redirect(u16),
-    /// JSON without end: two megabytes of it.
-    Large,
-    /// Nothing, for as long as anybody waits.
-    Silence,
-    /// Half a response.
-    HangUp,
-}
-
-impl Answer {
-    /// Gives it; `url` is where nobody should follow a redirect to.
-    pub(crate) async fn give(self, url: &str) -> Response {
-        match self {
-            Self::Json(status, document) => json_of(status, &document),
-            Self::Text(kind, body) => ([(header::CONTENT_TYPE, kind)], body).into_response(),
-            Self::Redirect(status) => {
-                let status = StatusCode::from_u16(status).expect("a status");
-                let location = format!("{url}/elsewhere");
-                (status, [(header::LOCATION, location)]).into_response()
-            }
-            Self::Large => json_of(200, &json!({"id": 1, "login": "a".repeat(2 << 20)})),
-            Self::Silence => pending().await,
-            Self::HangUp => {
-                let headers = [(header::CONTENT_LENGTH, "1000"), (header::CONTENT_TYPE, JSON)];
-                (headers, Body::from("{")).into_response()
-            }
-        }
-    }
 }
 
 /// An account at GitHub.
@@ -123,6 +88,7 @@ pub struct Given {
 pub struct GitHub {
     address: SocketAddr,
     desk: Arc<Mutex<Desk>>,
+    script: Arc<Script<Endpoint>>,
 }
 
 /// What it knows.
@@ -138,9 +104,6 @@ struct Desk {
     access: BTreeMap<String, Account>,
     /// Refresh tokens, each with its owner and its access token.
     refresh: BTreeMap<String, (Account, String)>,
-    next: BTreeMap<Endpoint, VecDeque<Answer>>,
-    always: BTreeMap<Endpoint, Answer>,
-    calls: BTreeMap<Endpoint, usize>,
     /// Answers of the token endpoint wait for this.
     held: Option<Arc<Semaphore>>,
     used: BTreeSet<String>,
@@ -164,7 +127,8 @@ impl GitHub {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let desk = Desk { visitor: Some(visitor), ..Desk::default() };
-        let github = Self { address, desk: Arc::new(Mutex::new(desk)) };
+        let desk = Arc::new(Mutex::new(desk));
+        let github = Self { address, desk, script: Arc::default() };
         let api = Router::new()
             .route("/user", get(user))
             .route("/user/repos", get(repositories))
@@ -264,17 +228,17 @@ impl GitHub {
 
     /// The next call of an endpoint is answered like this.
     pub fn answer_once(&self, endpoint: Endpoint, answer: Answer) {
-        self.desk().next.entry(endpoint).or_default().push_back(answer);
+        self.script.answer_once(endpoint, answer);
     }
 
     /// Every call of an endpoint is answered like this.
     pub fn answer(&self, endpoint: Endpoint, answer: Answer) {
-        self.desk().always.insert(endpoint, answer);
+        self.script.answer(endpoint, answer);
     }
 
     /// The endpoint answers by GitHub's rules again.
     pub fn recover(&self, endpoint: Endpoint) {
-        self.desk().always.remove(&endpoint);
+        self.script.recover(endpoint);
     }
 
     /// Renews tokens from now on and keeps the answers, until they are let go.
@@ -303,13 +267,13 @@ impl GitHub {
     /// How often an endpoint was called.
     #[must_use]
     pub fn calls(&self, endpoint: Endpoint) -> usize {
-        self.desk().calls.get(&endpoint).copied().unwrap_or_default()
+        self.script.calls(endpoint)
     }
 
     /// How often it was called other than by browsers, since it was last asked.
     #[must_use]
     pub fn forget_calls(&self) -> usize {
-        let calls = std::mem::take(&mut self.desk().calls);
+        let calls = self.script.forget_calls();
         calls.iter().filter(|(endpoint, _)| **endpoint != Endpoint::Authorize).map(|(_, n)| n).sum()
     }
 
@@ -319,34 +283,27 @@ impl GitHub {
         let uri: Uri = location.parse().expect("a URL");
         assert_eq!(uri.authority().expect("a host").as_str(), self.address.to_string());
         assert_eq!(uri.path(), "/login/oauth/authorize");
-        self.desk().agree(uri.query().unwrap_or_default())
+        self.agree(uri.query().unwrap_or_default())
     }
 
     fn desk(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a call; an error is the answer that a test wants for it.
     async fn enter(&self, endpoint: Endpoint) -> Result<(), Response> {
-        let answer = {
-            let mut desk = self.desk();
-            *desk.calls.entry(endpoint).or_default() += 1;
-            let next = desk.next.get_mut(&endpoint).and_then(VecDeque::pop_front);
-            match next.or_else(|| desk.always.get(&endpoint).cloned()) {
-                None => return Ok(()),
-                Some(answer) => answer,
-            }
-        };
-        Err(answer.give(&self.url()).await)
+        self.script.enter(endpoint, &self.url()).await
+    }
+
+    /// What becomes of a visitor, as the query of the page says.
+    fn agree(&self, query: &str) -> String {
+        self.script.count(Endpoint::Authorize);
+        self.desk().agree(query)
     }
 }
-
-const JSON: &str = "application/json; charset=utf-8";
 
 impl Desk {
     /// What becomes of a visitor, as the query of the page says.
     fn agree(&mut self, query: &str) -> String {
-        *self.calls.entry(Endpoint::Authorize).or_default() += 1;
         let query = fields(query.as_bytes());
         let given = |name: &str| query.get(name).cloned().unwrap_or_default();
         let mut answer = form_urlencoded::Serializer::new(String::new());
@@ -437,7 +394,7 @@ impl Desk {
 }
 
 async fn authorize(State(github): State<GitHub>, uri: Uri) -> Response {
-    let location = github.desk().agree(uri.query().unwrap_or_default());
+    let location = github.agree(uri.query().unwrap_or_default());
     (StatusCode::FOUND, [(header::LOCATION, location)]).into_response()
 }
 
@@ -523,9 +480,4 @@ async fn elsewhere(State(github): State<GitHub>) -> Response {
 
 fn fields(form: &[u8]) -> BTreeMap<String, String> {
     form_urlencoded::parse(form).into_owned().collect()
-}
-
-fn json_of(status: u16, document: &Value) -> Response {
-    let status = StatusCode::from_u16(status).expect("a status");
-    (status, [(header::CONTENT_TYPE, JSON)], document.to_string()).into_response()
 }

@@ -7,6 +7,7 @@ pub mod forges;
 pub mod gateways;
 pub mod github;
 pub mod issuer;
+pub mod keycloak;
 pub mod keys;
 pub mod logs;
 pub mod memory;
@@ -15,6 +16,7 @@ pub mod pen;
 pub mod puppet;
 pub mod readings;
 pub mod run;
+pub mod script;
 pub mod strategies;
 
 use std::{

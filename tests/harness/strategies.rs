@@ -12,6 +12,7 @@ use crate::{
     browser::{Browser, back, path_of},
     database::user,
     github::{Account, GitHub},
+    keycloak::{Keycloak, Person},
     run::note_secret,
 };
 
@@ -34,10 +35,12 @@ enum Door {
     Callback,
     /// By a log-in at GitHub.
     GitHub(GitHub),
+    /// By a log-in at Keycloak.
+    Keycloak(Keycloak),
 }
 
 impl Strategy {
-    /// The strategy of this name; GitHub is on loopback.
+    /// The strategy of this name; GitHub and Keycloak are on loopback.
     pub async fn called(name: &str) -> Self {
         let (owner, none) = (Some("ada"), String::new());
         match name {
@@ -52,6 +55,11 @@ impl Strategy {
                 let github = GitHub::start(account(id)).await;
                 let (toml, owner) = (github.toml(id), Some(id));
                 Self { component: "su-github", toml, owner, door: Door::GitHub(github) }
+            }
+            "mu_keycloak" => {
+                let keycloak = Keycloak::start(Person::new("ada")).await;
+                let (toml, door) = (keycloak.toml(), Door::Keycloak(keycloak));
+                Self { component: "mu-keycloak", toml, owner, door }
             }
             other => panic!("no tests run on {other:?}"),
         }
@@ -72,6 +80,9 @@ impl Strategy {
     /// Starts Vestibule on it with `toml` besides its own lines; an owner is there.
     pub async fn start(&self, toml: &str) -> (TestApp, Scope) {
         let app = TestApp::start(self.component, &format!("{toml}\n{}", self.toml)).await;
+        if let Door::Keycloak(keycloak) = &self.door {
+            keycloak.keep_time(&app.clock);
+        }
         let owner = self.owner(app.host.store()).await;
         (app, owner)
     }
@@ -89,39 +100,50 @@ impl Strategy {
         match &self.door {
             Door::Open => app.anonymous(),
             Door::Header => app.anonymous().with("x-user", who.as_str()),
-            Door::Callback | Door::GitHub(_) => self.log_in(app, who).await.page(),
+            Door::Callback | Door::GitHub(_) | Door::Keycloak(_) => {
+                self.log_in(app, who).await.page()
+            }
         }
     }
 
     /// A person's browser after the log-in.
     pub async fn log_in(&self, app: &TestApp, who: &UserId) -> Browser {
+        self.assert_nobody_was_asked();
         let mut browser = Browser::new(app);
-        let callback = match &self.door {
+        let reply = match &self.door {
             Door::Open | Door::Header => panic!("nobody logs in with {}", self.component),
             Door::Callback => {
                 let trip = browser.begin("/auth/login/start").await;
-                back(&trip, &format!("&user={}", who.as_str()))
+                browser.open(&back(&trip, &format!("&user={}", who.as_str()))).await
             }
             Door::GitHub(github) => {
                 github.sit_down(Some(account(who.as_str())));
                 let start = browser.open("/auth/login/start").await;
-                path_of(&github.visit(start.header("location")))
+                let callback = path_of(&github.visit(start.header("location")));
+                let reply = browser.open(&callback).await;
+                assert_eq!(github.forget_calls(), 2, "for a token, and whose it is");
+                reply
+            }
+            Door::Keycloak(keycloak) => {
+                keycloak.sit_down(Some(Person::new(who.as_str())));
+                let reply = keycloak.lead(&mut browser).await;
+                assert!(keycloak.forget_calls() > 0, "for tokens, and what they are signed by");
+                reply
             }
         };
-        self.assert_nobody_was_asked();
-        let reply = browser.open(&callback).await;
         assert_eq!(reply.status, 200, "{}", reply.body);
-        if let Door::GitHub(github) = &self.door {
-            assert_eq!(github.forget_calls(), 2, "for a token, and whose it is");
-        }
         note_secret(&SecretString::from(browser.session().expect("a session")));
         browser
     }
 
     /// Outside of log-ins, nobody has asked the identity provider anything.
     pub fn assert_nobody_was_asked(&self) {
-        if let Door::GitHub(github) = &self.door {
-            assert_eq!(github.forget_calls(), 0, "GitHub was asked");
+        match &self.door {
+            Door::GitHub(github) => assert_eq!(github.forget_calls(), 0, "GitHub was asked"),
+            Door::Keycloak(keycloak) => {
+                assert_eq!(keycloak.forget_calls(), 0, "Keycloak was asked");
+            }
+            Door::Open | Door::Header | Door::Callback => {}
         }
     }
 }

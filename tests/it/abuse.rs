@@ -24,7 +24,7 @@ async fn start(strategy: &Strategy, toml: &str) -> (TestApp, Scope) {
 }
 
 on_strategies! {
-    [none, named, su_github, visited]:
+    [none, named, su_github, mu_keycloak, visited]:
         bad_keys_of_every_kind_are_counted_by_address,
         an_address_that_asks_too_often_is_refused_on_every_route_with_a_credential,
         a_body_that_does_not_arrive_is_not_waited_for,
@@ -34,7 +34,7 @@ on_strategies! {
         a_secret_cannot_have_a_name_by_which_it_could_not_be_reached,
         a_key_that_may_write_settings_cannot_have_secrets_sent_elsewhere;
     // Where nobody is somebody.
-    [named, su_github, visited]:
+    [named, su_github, mu_keycloak, visited]:
         a_key_of_the_local_owner_is_bad_where_there_are_users,
         the_system_key_of_a_disabled_user_can_be_revoked;
 }

@@ -25,7 +25,7 @@ async fn start(strategy: &Strategy) -> (TestApp, Scope) {
 }
 
 on_strategies! {
-    [none, named, su_github, visited]:
+    [none, named, su_github, mu_keycloak, visited]:
         secrets_are_exposed_to_a_running_sandbox_of_the_same_user_and_to_nobody_else,
         a_sandbox_reads_its_owner_s_secrets_byte_for_byte,
         secrets_are_listed_by_name_changed_in_part_and_deleted,
@@ -38,7 +38,7 @@ on_strategies! {
         a_mask_within_a_list_is_refused_rather_than_stored,
         without_a_runtime_there_are_no_sandboxes_and_it_is_said;
     // Where nobody is somebody.
-    [named, su_github, visited]:
+    [named, su_github, mu_keycloak, visited]:
         without_a_credential_there_is_nothing,
         a_disabled_user_is_refused_at_once,
         services_get_the_same_system_key_each_time_and_sandboxes,
@@ -46,7 +46,7 @@ on_strategies! {
         a_request_acts_for_the_organisation_that_it_names_or_not_at_all,
         whoever_has_left_an_organisation_reads_nothing_there;
     // Where there are two people.
-    [named, visited]:
+    [named, mu_keycloak, visited]:
         one_user_s_things_are_not_another_s,
         a_presented_key_decides_who_asks,
         too_many_requests_of_one_user_are_refused_and_others_are_answered;

@@ -33,7 +33,7 @@ use vestibule_tests::{
 };
 
 on_strategies! {
-    [none, named, su_github, visited]:
+    [none, named, su_github, mu_keycloak, visited]:
         the_model_of_the_owner_is_inherited_and_overridden,
         mcp_servers_come_with_their_keys,
         references_hold_no_key_and_resolve_byte_for_byte_within_the_sandbox,

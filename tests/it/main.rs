@@ -13,6 +13,7 @@ mod house;
 mod http_client;
 mod jose;
 mod login;
+mod mu_keycloak;
 mod openapi;
 mod operator;
 mod provider_tokens;

@@ -2,6 +2,7 @@
 
 mod browser;
 mod gateways;
+mod keycloak;
 mod replicas;
 mod schemathesis;
 
@@ -36,6 +37,11 @@ pub(crate) struct EndToEnd {
 /// What there is to run.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Test {
+    /// A real Keycloak and a real Chromium: log-in, offline consent, refresh, each way to be
+    /// logged out, and an automation that goes on through all of it.
+    Keycloak,
+    /// Another OpenID provider, npm's `oidc-provider`, on the same strategy.
+    OidcProvider,
     /// The unmodified OpenHands client as it is published, in both of its modes, with a log-in
     /// and without one.
     OpenhandsClient,
@@ -56,6 +62,8 @@ impl EndToEnd {
     /// Installs what the test needs, and runs it.
     pub(crate) fn run(&self, root: &Root) -> anyhow::Result<()> {
         match self.name {
+            Test::Keycloak => keycloak::keycloak(root),
+            Test::OidcProvider => keycloak::oidc_provider(root),
             Test::OpenhandsClient => openhands_client(root),
             Test::Schemathesis => schemathesis::run(root),
             Test::Gateways => gateways::run(root),
@@ -66,9 +74,9 @@ impl EndToEnd {
 }
 
 fn openhands_client(root: &Root) -> anyhow::Result<()> {
-    let server = server(root, &["none", "su-github"])?;
+    let server = server(root, &["none", "su-github", "mu-keycloak"])?;
     let programs = with_packages(root, "openhands-client", &CLIENT, "500 MB")?;
-    for strategy in ["none", "su_github"] {
+    for strategy in ["none", "su_github", "mu_keycloak"] {
         println!("==> {strategy}");
         succeed(
             Command::new(programs.join("python"))

@@ -28,6 +28,7 @@ const EXAMPLES: &str = "Examples:
   cargo xtask test                    every test
   cargo xtask test -- house           the tests with `house` in their name
   cargo xtask e2e openhands-client    the real client, from PyPI
+  cargo xtask e2e keycloak            everything that can happen at a real Keycloak
   cargo xtask e2e schemathesis        the API against its own OpenAPI document
   cargo xtask e2e gateways            nginx, Caddy and Envoy in front
   cargo xtask e2e replicas            three servers renew each provider token once

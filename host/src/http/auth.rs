@@ -265,7 +265,8 @@ impl Arrival<'_> {
                         .because("the strategy keeps more of a log-in than a cookie can hold")
                 })?;
                 let mut response = Redirect::to(location.as_str()).into_response();
-                let set = cookies.new_login(self.headers, &pending.state, &carried, LOGIN_SECONDS);
+                let (state, seconds) = (&pending.state, LOGIN_SECONDS);
+                let set = cookies.new_login(self.headers, state, &carried, seconds, done);
                 for cookie in set {
                     response.headers_mut().append(header::SET_COOKIE, cookie);
                 }

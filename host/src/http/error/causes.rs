@@ -84,10 +84,7 @@ impl From<TokenError> for Problem {
         match error {
             TokenError::UnknownProvider(name) => Self::unknown_provider(&name),
             TokenError::Missing(_) => Self::absent("no account of this provider is connected"),
-            TokenError::Refused(TokenRefusal::Reconnect(why)) => {
-                Self::new(StatusCode::CONFLICT, "the account has to be connected again")
-                    .because(why)
-            }
+            TokenError::Refused(TokenRefusal::Reconnect(why)) => Self::reconnect().because(why),
             TokenError::Refused(TokenRefusal::Unavailable(why)) => {
                 Self::unavailable("the provider does not answer, try again").because(why)
             }
