@@ -185,7 +185,11 @@ fn rules() -> Vec<Setting> {
             Boolean,
             "Refuse people whose address the realm has not verified",
         ),
-        none("allowed_users", "Who may come in: ids, user names or verified addresses"),
+        none("allowed_users", "Who may come in: ids, or verified addresses"),
+        none(
+            "allowed_usernames",
+            "Whose user name is one of these, if the realm lets nobody choose it",
+        ),
         none("allowed_email_domains", "Whose verified address is in one of these domains"),
         none("allowed_roles", "Who has one of these roles"),
         none("allowed_orgs", "Who is of one of these organisations"),

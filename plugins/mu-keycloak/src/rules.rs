@@ -11,6 +11,7 @@ use crate::person;
 pub(crate) struct Rules {
     pub(crate) require_verified_email: bool,
     pub(crate) allowed_users: Vec<String>,
+    pub(crate) allowed_usernames: Vec<String>,
     pub(crate) allowed_email_domains: Vec<String>,
     pub(crate) allowed_roles: Vec<String>,
     pub(crate) allowed_orgs: Vec<String>,
@@ -30,6 +31,7 @@ impl Rules {
 
     fn is_open(&self) -> bool {
         self.allowed_users.is_empty()
+            && self.allowed_usernames.is_empty()
             && self.allowed_email_domains.is_empty()
             && self.allowed_roles.is_empty()
             && self.allowed_orgs.is_empty()
@@ -38,17 +40,16 @@ impl Rules {
     fn fits(&self, who: &Identity) -> bool {
         // Who may write any address into an account is nobody by it.
         let email = who.email.as_deref().filter(|_| who.email_verified);
-        let username = person::username_of(who);
         let same = |known: &str, name: &String| known.eq_ignore_ascii_case(name);
         let is_they = |name: &String| {
-            if name.contains('@') {
-                // A user name may be chosen, and so may one that is another's address.
-                return email.is_some_and(|known| same(known, name));
-            }
-            who.user_id.as_ref() == Some(name) || username.is_some_and(|known| same(known, name))
+            who.user_id.as_ref() == Some(name) || email.is_some_and(|known| same(known, name))
         };
+        // A list of its own: where people choose their names, one may be another's id.
+        let username = person::username_of(who);
+        let is_called = |name: &String| username.is_some_and(|known| same(known, name));
         let domain = email.and_then(domain_of);
         self.allowed_users.iter().any(is_they)
+            || self.allowed_usernames.iter().any(is_called)
             || domain.is_some_and(|domain| {
                 self.allowed_email_domains.iter().any(|known| known.eq_ignore_ascii_case(domain))
             })
@@ -59,6 +60,7 @@ impl Rules {
     pub(crate) fn check(&self) -> Result<(), String> {
         let lists = [
             ("allowed_users", &self.allowed_users),
+            ("allowed_usernames", &self.allowed_usernames),
             ("allowed_email_domains", &self.allowed_email_domains),
             ("allowed_roles", &self.allowed_roles),
             ("allowed_orgs", &self.allowed_orgs),
@@ -122,14 +124,14 @@ mod tests {
     fn one_rule_that_fits_is_enough() {
         for change in [
             (|r| r.allowed_users = vec!["5f0c".into()]) as fn(&mut Rules),
-            |r| r.allowed_users = vec!["bob".into(), "ADA".into()],
+            |r| r.allowed_usernames = vec!["bob".into(), "ADA".into()],
             |r| r.allowed_users = vec!["ada@example.com".into()],
             |r| r.allowed_email_domains = vec!["EXAMPLE.com".into()],
             |r| r.allowed_roles = vec!["engineer".into()],
             |r| r.allowed_orgs = vec!["analytical".into()],
             |r| {
                 r.allowed_roles = vec!["nobody".into()];
-                r.allowed_users = vec!["ada".into()];
+                r.allowed_usernames = vec!["ada".into()];
             },
         ] {
             let rules = rules(change);

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use http::StatusCode;
 use serde_json::{Value, json};
+use vestibule::store::TokenState;
 use vestibule_tests::{
     NOW, Reply,
     browser::Browser,
@@ -173,6 +174,24 @@ async fn more_events_and_no_end_are_no_reason_to_refuse() {
     claims.as_object_mut().unwrap().remove("exp");
     assert_eq!(claim(&people.scene, &claims).await, StatusCode::OK);
     assert_eq!(people.are_in().await, [false, false, true]);
+}
+
+#[tokio::test]
+async fn offline_access_ends_by_back_channel_where_the_operator_says_so() {
+    for (settings, ends) in [("", false), ("back_channel_revokes_offline = true", true)] {
+        let scene = scene_with(settings).await;
+        scene.log_in().await;
+        let mut claims = scene.keycloak.log_out_claims(Some("ada"), None);
+        assert_eq!(claim(&scene, &claims).await, StatusCode::OK);
+        let stored = scene.stored("offline").await.expect("it is never deleted");
+        assert_eq!(stored.state, TokenState::Active, "a log-out alone does not end it");
+        claims = scene.keycloak.log_out_claims(Some("ada"), None);
+        claims["events"]["revoke_offline_access"] = json!(true);
+        assert_eq!(claim(&scene, &claims).await, StatusCode::OK);
+        let stored = scene.stored("offline").await.expect("it is never deleted");
+        let ended = matches!(stored.state, TokenState::Reconnect { .. });
+        assert_eq!(ended, ends, "{settings}");
+    }
 }
 
 #[tokio::test]

@@ -256,7 +256,10 @@ async fn only_whom_a_rule_admits_comes_in_and_of_others_nothing_stays() {
     let ada = || Person::new("ada");
     for (rule, person, admitted) in [
         ("allowed_users = ['ada']", ada(), true),
-        ("allowed_users = ['ada-by-name']", ada(), true),
+        ("allowed_usernames = ['Ada-By-Name']", ada(), true),
+        // A name that somebody has chosen is nobody's id.
+        ("allowed_users = ['ada-by-name']", ada(), false),
+        ("allowed_usernames = ['ada']", ada(), false),
         ("allowed_users = ['ada@corp.example']", ada(), true),
         ("allowed_users = ['bob', 'ada']", ada(), true),
         ("allowed_users = ['bob']", ada(), false),
