@@ -48,9 +48,13 @@ struct Header {
 /// names are never empty.
 const VERIFIER: &str = "";
 
-/// Only with this anti-forgery value does it open.
-fn place(state: &str) -> Place<'_> {
-    Place { column: "logins.sealed", org: "", user: "", name: state }
+/// Only with the anti-forgery value of this digest does it open.
+pub(super) fn place(state_hash: &str) -> Place<'_> {
+    Place { column: "log_ins.sealed", org: "", user: "", name: state_hash }
+}
+
+fn hash_of(state: &str) -> String {
+    hex::encode(&secret::digest_of(state))
 }
 
 /// What fits into one cookie with its name and attributes (RFC 6265bis section 5.6).
@@ -67,22 +71,25 @@ impl Store {
         login: &PendingLogin,
         rest: bool,
     ) -> Result<Option<String>, StoreError> {
-        let sealed = self.seal_login(login);
-        if sealed.len() <= MAX_CARRIED_BYTES {
-            return Ok(Some(sealed));
+        let state = hash_of(&login.state);
+        let sealed = self.seal_login(&state, login);
+        if sealed.key.len() + 1 + sealed.token.len() <= MAX_CARRIED_BYTES {
+            return Ok(Some(format!("{}.{}", sealed.key, sealed.token)));
         }
         if !rest {
             return Ok(None);
         }
-        let state = hex::encode(&secret::digest_of(&login.state));
         let until = login.begun_at.saturating_add(LOGIN_SECONDS);
         change!(self.db, pool => {
-            sqlx::query("insert into log_ins (state_hash, sealed, until_at) values ($1, $2, $3)")
-                .bind(&state)
-                .bind(&sealed)
-                .bind(instant(until))
-                .execute(pool)
-                .await?;
+            sqlx::query(
+                "insert into log_ins (state_hash, key_id, sealed, until_at) values ($1, $2, $3, $4)",
+            )
+            .bind(&state)
+            .bind(&sealed.key)
+            .bind(&sealed.token)
+            .bind(instant(until))
+            .execute(pool)
+            .await?;
         });
         Ok(Some(RESTS.to_owned()))
     }
@@ -95,24 +102,27 @@ impl Store {
         carried: &str,
     ) -> Result<Option<PendingLogin>, StoreError> {
         if carried != RESTS {
-            return Ok(self.open_login(state, carried));
+            let sealed = carried
+                .split_once('.')
+                .map(|(key, token)| Sealed { key: key.to_owned(), token: token.to_owned() });
+            return Ok(sealed.and_then(|sealed| self.open_login(state, &sealed)));
         }
-        let state_hash = hex::encode(&secret::digest_of(state));
-        let sealed: Option<(String,)> = change!(self.db, pool => {
+        let state_hash = hash_of(state);
+        let row: Option<(String, String)> = change!(self.db, pool => {
             sqlx::query("delete from log_ins where until_at < $1")
                 .bind(self.now())
                 .execute(pool)
                 .await?;
-            sqlx::query_as("delete from log_ins where state_hash = $1 returning sealed")
+            sqlx::query_as("delete from log_ins where state_hash = $1 returning key_id, sealed")
                 .bind(&state_hash)
                 .fetch_optional(pool)
                 .await?
         });
-        Ok(sealed.and_then(|(sealed,)| self.open_login(state, &sealed)))
+        Ok(row.and_then(|(key, token)| self.open_login(state, &Sealed { key, token })))
     }
 
     /// Seals a log-in.
-    fn seal_login(&self, login: &PendingLogin) -> String {
+    fn seal_login(&self, state_hash: &str, login: &PendingLogin) -> Sealed {
         let header = Header {
             nonce: login.nonce.clone(),
             return_to: login.return_to.clone(),
@@ -126,15 +136,12 @@ impl Store {
         secrets.extend(login.kept.secrets.iter().cloned());
         let content = SessionContent { data, secrets, ..SessionContent::default() };
         let texts = content.secrets.iter().map(|(_, text)| &**text);
-        let sealed = self.cipher.seal_with(&place(&login.state), &content.header(), texts);
-        format!("{}.{}", sealed.key, sealed.token)
+        self.cipher.seal_with(&place(state_hash), &content.header(), texts)
     }
 
     /// Opens a log-in, where it belongs to this anti-forgery value.
-    fn open_login(&self, state: &str, sealed: &str) -> Option<PendingLogin> {
-        let (key, token) = sealed.split_once('.')?;
-        let sealed = Sealed { key: key.to_owned(), token: token.to_owned() };
-        let bytes = self.cipher.open_bytes(&place(state), &sealed).ok()?;
+    fn open_login(&self, state: &str, sealed: &Sealed) -> Option<PendingLogin> {
+        let bytes = self.cipher.open_bytes(&place(&hash_of(state)), sealed).ok()?;
         let mut content = SessionContent::parse(&bytes)?;
         let end = content.data.iter().position(|byte| *byte == b'\n')?;
         let data = content.data.split_off(end + 1);

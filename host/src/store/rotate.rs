@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use sqlx::{AssertSqlSafe, FromRow};
 
 use super::{
-    Db, Store, StoreError, api_keys, change, conversation_tokens, read, secrets, sessions,
+    Db, Store, StoreError, api_keys, change, conversation_tokens, logins, read, secrets, sessions,
     settings, signing_keys, tokens,
 };
 use crate::cipher::{Place, Sealed};
@@ -35,7 +35,7 @@ struct Table {
 
 type RowKey = [String; 3];
 
-const TABLES: [Table; 7] = [
+const TABLES: [Table; 8] = [
     Table {
         name: "secrets",
         keys: ["org_id", "user_id", "name"],
@@ -80,6 +80,12 @@ const TABLES: [Table; 7] = [
         keys: ["org_id", "user_id", "id"],
         columns: ["sealed", "null"],
         place: |[org, user, id], _| api_keys::place(org, user, id),
+    },
+    Table {
+        name: "log_ins",
+        keys: ["state_hash", "''", "''"],
+        columns: ["sealed", "null"],
+        place: |[state_hash, _, _], _| logins::place(state_hash),
     },
     Table {
         name: "signing_keys",

@@ -11,10 +11,13 @@ use std::{
 
 use vestibule::{
     config::{Config, Environment},
-    identity::{ConversationId, ProviderToken},
-    store::{NewApiKey, Secret, SessionContent, Settings, Store, StoreError, TokenPair},
+    identity::{ConversationId, LoginState, ProviderToken},
+    store::{
+        NewApiKey, PendingLogin, Secret, SessionContent, Settings, Store, StoreError, TokenPair,
+    },
 };
 use vestibule_tests::{
+    NOW,
     database::{Database, SECRET, user},
     on_both_databases,
     run::{canary, keep, note_secret, text},
@@ -67,7 +70,24 @@ async fn fill(store: &Store) -> vestibule::store::NewSession {
     note_secret(&store.api_keys(&scope).system("automation").await.unwrap().text);
     let new = NewApiKey { name: "own".to_owned(), ..NewApiKey::default() };
     note_secret(&store.api_keys(&scope).create(&new).await.unwrap().text);
+    let carried = store.keep_login(&second_trip(), true).await.unwrap();
+    assert_eq!(carried.as_deref(), Some("rests"), "it is too long for a cookie");
     store.begin_session(&scope.user, &SessionContent::default(), &[], None).await.unwrap()
+}
+
+/// A log-in with more than a cookie holds.
+fn second_trip() -> PendingLogin {
+    PendingLogin {
+        state: "state".to_owned(),
+        verifier: Arc::new(canary("verifier")),
+        nonce: "nonce".to_owned(),
+        return_to: "/".to_owned(),
+        begun_at: NOW,
+        kept: LoginState {
+            data: vec![b'x'; 4096],
+            secrets: vec![("refresh".to_owned(), Arc::new(canary("of the first trip")))],
+        },
+    }
 }
 
 fn conversation() -> ConversationId {
@@ -102,17 +122,20 @@ on_both_databases! {
         check(&store, &session, system).await;
         let status = Store::status(&config).await.unwrap();
         let rows: Vec<_> = status.keys.iter().filter(|key| !key.active).map(|key| key.rows).collect();
-        assert_eq!(rows, [6]);
+        assert_eq!(rows, [7]);
         let mut steps = Vec::new();
         let rotation = store.rotate(|progress| steps.push(progress.done)).await.unwrap();
-        assert_eq!((rotation.resealed, rotation.left), (6, 0));
-        assert_eq!((steps.first(), steps.last()), (Some(&0), Some(&6)));
+        assert_eq!((rotation.resealed, rotation.left), (7, 0));
+        assert_eq!((steps.first(), steps.last()), (Some(&0), Some(&7)));
         check(&store, &session, system).await;
         // A second time there is nothing to do.
         assert_eq!(store.rotate(|_| {}).await.unwrap().resealed, 0);
 
         let store = database.try_open(&only_new(&database)).await.unwrap();
         check(&store, &session, system).await;
+        let trip = store.take_login("state", "rests").await.unwrap().expect("it rests");
+        assert_eq!(text(&trip.kept.secrets[0].1), text(&canary("of the first trip")));
+        assert!(store.take_login("state", "rests").await.unwrap().is_none(), "it works once");
         // A server that still has the old secret alone is refused from now on.
         let error = database.try_open(&database.config("")).await.unwrap_err();
         assert!(matches!(error, StoreError::WrongSecret { .. }), "{error:?}");
@@ -127,7 +150,7 @@ on_both_databases! {
         database.execute("update secrets set value = 'gAAAAAB' where name = 'BROKEN'").await;
         let store = database.try_open(&rotated(&database)).await.unwrap();
         let rotation = store.rotate(|_| {}).await.unwrap();
-        assert_eq!((rotation.resealed, rotation.left), (6, 1));
+        assert_eq!((rotation.resealed, rotation.left), (7, 1));
         assert_eq!(rotation.damaged, ["secrets ada ada BROKEN"]);
         let error = database.try_open(&only_new(&database)).await.unwrap_err();
         assert!(matches!(error, StoreError::WrongSecret { .. }), "{error:?}");
