@@ -8,10 +8,11 @@ use std::{
 };
 
 use axum::{
-    body::Body,
+    body::{Body, Bytes},
     response::{IntoResponse as _, Response},
 };
 use http::{StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
 use serde_json::{Value, json};
 
 use crate::peer::answer;
@@ -49,7 +50,9 @@ impl Answer {
             Self::Silence => pending().await,
             Self::HangUp => {
                 let headers = [(header::CONTENT_LENGTH, "1000"), (header::CONTENT_TYPE, JSON)];
-                (headers, Body::from("{")).into_response()
+                // Without a length of its own, which would be held against the header.
+                let half = Full::new(Bytes::from_static(b"{")).map_frame(|frame| frame);
+                (headers, Body::new(half)).into_response()
             }
         }
     }

@@ -89,9 +89,13 @@ pub(super) fn go_on(mut store: StoreContextMut<'_, Call>) -> wasmtime::Result<Up
 }
 
 /// At the end of a tick, for calls on a fiber: other tasks get their turn.
-#[expect(clippy::unnecessary_wraps, reason = "the type of a callback")]
-pub(super) fn give_way(mut store: StoreContextMut<'_, Call>) -> wasmtime::Result<UpdateDeadline> {
-    Ok(if store.data_mut().meter.tick() {
+#[expect(
+    clippy::unnecessary_wraps,
+    clippy::needless_pass_by_value,
+    reason = "the type of a callback"
+)]
+pub(super) fn give_way(store: StoreContextMut<'_, Call>) -> wasmtime::Result<UpdateDeadline> {
+    Ok(if store.data().meter.has_time() {
         // Not a plain yield, which the runtime would resume at once from its
         // slot for the task that woke last.
         UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))

@@ -1,7 +1,10 @@
 //! What one call may use, and the meter that watches it.
 
 use std::{
+    cell::Cell,
+    future::poll_fn,
     num::NonZeroUsize,
+    pin::pin,
     time::{Duration, Instant},
 };
 
@@ -40,18 +43,19 @@ impl Limits {
 
 /// Counts what one call uses.
 ///
-/// CPU time is counted in ticks that end while the component runs. A thread
-/// that the system suspends for long loses one tick, not many, and waiting in
-/// the host costs nothing.
+/// A call on a fiber is charged the CPU time of the threads that run it, so that
+/// neither waiting nor a busy machine costs it anything. A call without one, which
+/// never waits, is charged the ticks that end while it runs: it is over before the
+/// first of them, and the thread's clock would cost it more than it needs. A thread
+/// that the system suspends for long loses one tick, not many.
 pub(super) struct Meter {
     memory_left: usize,
     elements_left: usize,
+    cpu: Duration,
     ticks_left: u32,
-    /// When the first tick ended, and how long the call may go on from there. A
-    /// tick is one tick however long the host was busy in it, so that something
-    /// has to count real time as well.
+    /// When the first tick ended. A tick is one tick however long the host was busy
+    /// in it, so that something has to count real time as well.
     since: Option<Instant>,
-    real_time: Duration,
     /// Growth was refused, so that a failure that follows has this reason.
     pub(super) memory_refused: bool,
 }
@@ -61,9 +65,9 @@ impl Meter {
         Self {
             memory_left: limits.memory,
             elements_left: MAX_TABLE_ELEMENTS,
+            cpu: limits.cpu,
             ticks_left: limits.ticks(),
             since: None,
-            real_time: limits.cpu * 4,
             memory_refused: false,
         }
     }
@@ -82,8 +86,49 @@ impl Meter {
     /// Whether a call that never waits has taken too long all the same.
     pub(super) fn is_late(&mut self) -> bool {
         let since = *self.since.get_or_insert_with(Instant::now);
-        since.elapsed() > self.real_time
+        since.elapsed() > self.cpu * 4
     }
+
+    /// Whether a call that [`metered`] runs has CPU time left.
+    pub(super) fn has_time(&self) -> bool {
+        let (started, before) = RUNNING.get();
+        before + thread_time().saturating_sub(started) < self.cpu
+    }
+}
+
+thread_local! {
+    /// What this thread's clock said when it went on with the call that it runs, and
+    /// what the call had used before.
+    static RUNNING: Cell<(Duration, Duration)> = const { Cell::new((Duration::ZERO, Duration::ZERO)) };
+}
+
+/// Runs a call and counts the CPU time of every thread that it is run by.
+pub(super) async fn metered<F: Future>(call: F) -> F::Output {
+    let mut call = pin!(call);
+    let mut used = Duration::ZERO;
+    poll_fn(|context| {
+        let started = thread_time();
+        let outside = RUNNING.replace((started, used));
+        let answer = call.as_mut().poll(context);
+        used += thread_time().saturating_sub(started);
+        RUNNING.set(outside);
+        answer
+    })
+    .await
+}
+
+/// The CPU time that this thread has used.
+#[cfg(unix)]
+fn thread_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+/// Where the system keeps no such clock, the time that passes.
+#[cfg(not(unix))]
+fn thread_time() -> Duration {
+    static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+    START.elapsed()
 }
 
 impl ResourceLimiter for Meter {

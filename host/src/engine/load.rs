@@ -32,7 +32,7 @@ use super::{
     Engine,
     call::{self, Call, CallError, classify, new_store},
     description::Description,
-    limits::Limits,
+    limits::{Limits, metered},
     settings,
     strategy::Strategy,
     suspicion::Suspicion,
@@ -116,16 +116,17 @@ impl Compiled {
         let mut store = new_store(engine, limits, context);
         store.epoch_deadline_callback(call::give_way);
         let late = |_| LoadError::Describe(CallError::WallBudget(limits.wall));
-        let instance = tokio::time::timeout(limits.wall, pre.instantiate_async(&mut store))
-            .await
-            .map_err(late)?
-            // The types of exports are compared as an instance is made; whatever
-            // else fails there is a trap.
-            .map_err(|error| match error.downcast_ref::<Trap>() {
-                None if !store.data().meter.memory_refused => LoadError::WrongType(error),
-                _ => LoadError::Describe(classify(limits, store.data(), &error)),
-            })?;
-        let describing = instance.vestibule_auth_plugin().call_describe(&mut store);
+        let instance =
+            tokio::time::timeout(limits.wall, metered(pre.instantiate_async(&mut store)))
+                .await
+                .map_err(late)?
+                // The types of exports are compared as an instance is made; whatever
+                // else fails there is a trap.
+                .map_err(|error| match error.downcast_ref::<Trap>() {
+                    None if !store.data().meter.memory_refused => LoadError::WrongType(error),
+                    _ => LoadError::Describe(classify(limits, store.data(), &error)),
+                })?;
+        let describing = metered(instance.vestibule_auth_plugin().call_describe(&mut store));
         let described = tokio::time::timeout(limits.wall, describing)
             .await
             .map_err(late)?

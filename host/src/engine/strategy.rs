@@ -16,7 +16,7 @@ use wasmtime::{
 use super::{
     call::{self, Answer, Call, CallError, new_store},
     description::Description,
-    limits::Limits,
+    limits::{Limits, metered},
     output, shard_of_this_thread,
     suspicion::Suspicion,
 };
@@ -201,7 +201,7 @@ impl Strategy {
     ) -> Result<T, CallError> {
         store.epoch_deadline_callback(call::give_way);
         store.data_mut().context.ends_at = Instant::now().checked_add(self.limits.wall);
-        match tokio::time::timeout(self.limits.wall, call(store)).await {
+        match tokio::time::timeout(self.limits.wall, metered(call(store))).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(self.classify(store, &error)),
             Err(_) => Err(CallError::WallBudget(self.limits.wall)),
