@@ -13,6 +13,7 @@ mod document;
 mod edge;
 mod error;
 mod extract;
+mod grpc;
 mod health;
 mod input;
 mod keyed;
@@ -46,6 +47,7 @@ pub use self::{
     edge::EdgeLayer,
     error::Problem,
     extract::Caller,
+    grpc::serve_envoy,
     layer::{AuthLayer, HostLayer},
     serve::serve,
 };

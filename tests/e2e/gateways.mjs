@@ -41,9 +41,8 @@ const installed = (to, ports) => {
     if (statSync(path).isDirectory()) {
       for (const inner of readdirSync(path)) change(`${name}/${inner}`);
     } else if (!name.endsWith(".pem")) {
-      let text = readFileSync(path, "utf8");
-      for (const [from, port] of Object.entries(ports)) text = text.replaceAll(from, port);
-      writeFileSync(path, text);
+      const text = readFileSync(path, "utf8");
+      writeFileSync(path, text.replace(/\b(8443|8080|3000|3001)\b/g, (port) => ports[port]));
     }
   };
   for (const name of readdirSync(to)) change(name);
@@ -70,26 +69,28 @@ const raw = (port, host, text, waits = 3_000) => new Promise((told) => {
 const status = (answer) => Number(answer.split(" ")[1] ?? 0);
 const head = (answer) => answer.split("\r\n\r\n")[0].toLowerCase();
 
-const run = async (gateway, program) => {
-  const [https, app, vestibule] = [await freePort(), await freePort(), await freePort()];
+// `envoy/envoy-grpc` is another configuration in the folder of `envoy`.
+const run = async (name, program) => {
+  const [gateway, configuration] = name.split("/");
+  const [https, app, vestibule, grpc] = [await freePort(), await freePort(), await freePort(), await freePort()];
   const place = `${folder}/${gateway}`;
-  installed(place, { "8443": String(https), "8080": String(app), "3000": String(vestibule) });
+  installed(place, { "8443": String(https), "8080": String(app), "3000": String(vestibule), "3001": String(grpc) });
   const [auth, wiki] = [`https://auth.localhost:${https}`, `https://wiki.localhost:${https}`];
   start("python3", [`${place}/app.py`, String(app)]);
-  const host = start(server, [auth, `${place}/vestibule.toml`, String(vestibule)]);
+  const host = start(server, [auth, `${place}/vestibule.toml`, String(vestibule), String(grpc)]);
   const lines = createInterface({ input: host.stdout })[Symbol.asyncIterator]();
   await lines.next();
   const env = { ...process.env, ONLY_GATEWAY: "1", GATEWAY: program };
-  const front = start("sh", [`${place}/${gateway}/run`], { env, detached: true });
+  const front = start("sh", [`${place}/${gateway}/run`, ...(configuration ? [configuration] : [])], { env, detached: true });
   stop.push(() => { try { process.kill(-front.pid, "SIGTERM"); } catch { /* it has ended */ } });
   front.stdout.resume();
   await listens(app);
   await listens(https);
 
-  const ok = (what) => console.log(`ok: ${gateway}: ${what}`);
-  const ask = (path, headers = [], method = "GET", name = "wiki.localhost") => {
-    const all = [`Host: ${name}:${https}`, "Connection: close", ...headers];
-    return raw(https, name, `${method} ${path} HTTP/1.1\r\n${all.join("\r\n")}\r\n\r\n`);
+  const ok = (what) => console.log(`ok: ${name}: ${what}`);
+  const ask = (path, headers = [], method = "GET") => {
+    const all = [`Host: wiki.localhost:${https}`, "Connection: close", ...headers];
+    return raw(https, "wiki.localhost", `${method} ${path} HTTP/1.1\r\n${all.join("\r\n")}\r\n\r\n`);
   };
   const seen = (answer) => {
     assert.equal(status(answer), 200, answer);

@@ -1,6 +1,7 @@
 //! A server for end-to-end tests with a real browser: Vestibule on su-github at a
 //! public URL of the caller's, and a scripted GitHub beside it. The apps of a
-//! configuration are protected where one is named, and its port is used where one is.
+//! configuration are protected where one is named, and the ports used that are: the usual
+//! one, and Envoy's.
 //!
 //! It prints one line of JSON when it listens. Lines on its standard input say what
 //! happens at GitHub; it serves until that ends.
@@ -14,7 +15,7 @@ use vestibule::{
     clock::Clock,
     config::{Config, Environment},
     host::Host,
-    http::serve,
+    http::{serve, serve_envoy},
 };
 use vestibule_tests::{
     component,
@@ -32,6 +33,10 @@ async fn main() -> anyhow::Result<()> {
         None => String::new(),
     };
     let port = std::env::args().nth(3).map_or(Ok(0), |port| port.parse())?;
+    let envoy = match std::env::args().nth(4) {
+        Some(port) => TcpListener::bind(("127.0.0.1", port.parse()?)).await.map(Some)?,
+        None => None,
+    };
     let github = GitHub::start(Account::new(OCTOCAT, "octocat")).await;
     let text = format!(
         "server.public_url = '{public_url}'\ndatabase.url = 'sqlite::memory:'\n\
@@ -56,8 +61,16 @@ async fn main() -> anyhow::Result<()> {
         let _ = tokio::task::spawn_blocking(obey).await;
     };
     drop(out);
-    serve(listener, host, stop).await?;
-    Ok(())
+    let asked_by_envoy = async {
+        match envoy {
+            Some(listener) => serve_envoy(listener, host.clone()).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        served = serve(listener, host.clone(), stop) => Ok(served?),
+        never = asked_by_envoy => match never {},
+    }
 }
 
 /// The apps of a configuration, which are the last thing in it.

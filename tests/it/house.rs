@@ -33,11 +33,14 @@ const ROOMS: [(&str, &[&str]); 15] = [
 ];
 
 /// Each dependency that has one door, and the room with the door.
-const DOORS: [(&str, &[&str]); 14] = [
+const DOORS: [(&str, &[&str]); 17] = [
     ("axum", &["http"]),
     ("tower_http", &["http"]),
     ("utoipa", &["http"]),
     ("utoipa_axum", &["http"]),
+    ("prost", &["http"]),
+    ("tonic", &["http"]),
+    ("tonic_prost", &["http"]),
     ("clap", &["cli"]),
     ("wasmtime", &["engine", "capability", "bindings"]),
     ("aws_lc_rs", &["capability", "assertion"]),

@@ -1,6 +1,6 @@
 //! `vestibule serve`
 
-use std::{io, process::ExitCode};
+use std::{future::pending, io, process::ExitCode};
 
 use clap::Args;
 use tokio::{
@@ -39,7 +39,7 @@ impl Serve {
 }
 
 async fn serve(config: Config) -> ExitCode {
-    let address = config.server.listen;
+    let (address, envoy) = (config.server.listen, config.server.envoy_listen);
     let host = match Host::start(config, Clock::System).await {
         Ok(host) => host,
         Err(error) => return refuse(error),
@@ -52,6 +52,17 @@ async fn serve(config: Config) -> ExitCode {
             ));
         }
     };
+    let envoy = match envoy {
+        Some(address) => match TcpListener::bind(address).await {
+            Ok(listener) => Some(listener),
+            Err(error) => {
+                return refuse(format_args!(
+                    "cannot listen on {address}: {error}; set [server] envoy_listen"
+                ));
+            }
+        },
+        None => None,
+    };
     // Before anybody learns that this process listens: a signal that comes
     // earlier than its handler kills.
     let stop = match listen_for_stop() {
@@ -60,7 +71,18 @@ async fn serve(config: Config) -> ExitCode {
     };
     let bound = listener.local_addr().unwrap_or(address);
     tracing::info!(address = %bound, "listening");
-    match http::serve(listener, host, stop).await {
+    let asked_by_envoy = async {
+        match envoy {
+            Some(listener) => http::serve_envoy(listener, host.clone()).await,
+            None => pending().await,
+        }
+    };
+    // Envoy is answered for as long as everybody else.
+    let served = tokio::select! {
+        served = http::serve(listener, host.clone(), stop) => served,
+        never = asked_by_envoy => match never {},
+    };
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: serving failed: {error}");

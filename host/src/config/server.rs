@@ -19,6 +19,8 @@ use super::{
 pub struct Server {
     /// The address to listen on.
     pub listen: SocketAddr,
+    /// The address where Envoy asks over gRPC, where it does.
+    pub envoy_listen: Option<SocketAddr>,
     /// The origin by which browsers reach Vestibule, where that is not `listen`.
     pub public_url: Option<Url>,
     /// Origins of your own apps: browsers may be sent back to them after a log-in,
@@ -74,6 +76,7 @@ impl Server {
             drain,
             shutdown_timeout,
             listen: section.take("listen", mistakes).unwrap_or(([127, 0, 0, 1], 3000).into()),
+            envoy_listen: section.take("envoy_listen", mistakes),
             public_url: section.take("public_url", mistakes),
             allowed_origins: section.take("allowed_origins", mistakes).unwrap_or_default(),
             trusted_proxies: section

@@ -20,10 +20,12 @@ pub(super) fn run(root: &Root) -> anyhow::Result<()> {
     guests::build(root, &guests::Selection::of(&["su-github"]))?;
     let server = build(root, "vestibule-e2e-login")?;
     let packages = with_chromium(root)?;
+    let envoy = envoy(root)?;
     let mut gateways = vec![
         ("nginx", packaged("nginx", Path::new("/usr/sbin/nginx"))?),
         ("caddy", packaged("caddy", Path::new("/usr/bin/caddy"))?),
-        ("envoy", envoy(root)?),
+        ("envoy", envoy.clone()),
+        ("envoy/envoy-grpc", envoy),
     ];
     match found("traefik") {
         Some(program) => gateways.push(("traefik", program)),
