@@ -29,7 +29,7 @@ fn errors(output: &Output) -> String {
 }
 
 /// A folder with components and a configuration.
-fn installed(toml: &str) -> TempDir {
+pub(crate) fn installed(toml: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("plugins")).unwrap();
     for name in ["none", "hostile"] {
@@ -46,10 +46,10 @@ fn add(folder: &TempDir, name: &str) {
 }
 
 /// A server as a process, which is killed where a test fails.
-struct Server {
+pub(crate) struct Server {
     process: Child,
     log: BufReader<ChildStderr>,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Server {
@@ -61,7 +61,7 @@ impl Server {
     }
 
     /// Starts it by a command that logs JSON, and waits until it listens.
-    fn of(mut command: Command) -> Self {
+    pub(crate) fn of(mut command: Command) -> Self {
         let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = BufReader::new(process.stderr.take().unwrap());
         let mut server = Self { process, log, address: String::new() };
@@ -80,6 +80,17 @@ impl Server {
                 return line;
             }
         }
+    }
+
+    /// The process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Ends it, and returns what it has told since the last line that was waited for.
+    pub(crate) fn told(self) -> String {
+        self.terminate();
+        self.end()
     }
 
     fn terminate(&self) {
@@ -111,7 +122,7 @@ fn ask(address: &str, header: &str) -> String {
 }
 
 /// Sends a request and reads until the connection ends.
-fn send(address: &str, request: &str) -> String {
+pub(crate) fn send(address: &str, request: &str) -> String {
     let mut socket = TcpStream::connect(address).unwrap();
     socket.write_all(request.as_bytes()).unwrap();
     let mut reply = String::new();

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     bindings,
-    capability::{Context, Granted, Reach, Show},
+    capability::{Context, Granted, Probe, Reach, Show},
     identity::{Identity, RequestId, UserId},
     store,
 };
@@ -78,6 +78,14 @@ impl Strategy {
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// How each origin that it may reach answers.
+    pub(crate) async fn probe(&self) -> Vec<(String, Result<Probe, String>)> {
+        match self.lanes.first().and_then(|lane| lane.granted.http.as_ref()) {
+            Some(client) => client.probe_all().await,
+            None => Vec::new(),
+        }
     }
 
     /// Whether it may store tokens under this name.
