@@ -176,6 +176,7 @@ async fn main() -> anyhow::Result<()> {
     let rate: u64 = arguments.next().context("say how often in a second")?.parse()?;
 
     let keycloak = Arc::new(Keycloak::start(Person::new("person-0")).await);
+    keycloak.keep_time(&Clock::System);
     let folder = tempfile::tempdir()?;
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let url = format!("http://localhost:{}", address.port());
