@@ -1,5 +1,6 @@
 //! The command line: thin subcommands over the library.
 
+mod audit;
 mod check;
 mod db;
 mod explain;
@@ -64,6 +65,9 @@ enum Command {
     /// Users' own secrets, and the secrets that seal them.
     #[command(subcommand)]
     Secrets(secrets::Secrets),
+    /// Who did what.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// The database.
     #[command(subcommand)]
     Db(db::Db),
@@ -110,6 +114,7 @@ pub fn run() -> ExitCode {
         Command::Keys(keys) => keys.run(),
         Command::Users(users) => users.run(),
         Command::Secrets(secrets) => secrets.run(),
+        Command::Audit(audit) => audit.run(),
         Command::Db(db) => db.run(),
         Command::Import(import) => import.run(),
     }

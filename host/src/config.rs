@@ -5,7 +5,9 @@
 //! its file, line and key, or the name of its variable. What `[auth.settings]`
 //! may hold is for the strategy to say, so that part stays raw here.
 
+mod admin;
 mod apps;
+mod audit;
 mod data;
 mod grants;
 mod server;
@@ -19,7 +21,9 @@ use std::{
 
 pub(crate) use self::source::did_you_mean;
 pub use self::{
+    admin::Admin,
     apps::{Ambiguity, App, IdentityHeaders, PublicPath, canonical},
+    audit::{Audit, Lines},
     data::{Encryption, Limits, OnRefreshFailure, ProviderTokens, RateLimits, Secrets, Sessions},
     grants::Grants,
     server::Server,
@@ -64,6 +68,8 @@ pub struct Config {
     pub provider_tokens: ProviderTokens,
     /// `[rate_limits]`
     pub rate_limits: RateLimits,
+    /// `[audit]`
+    pub audit: Audit,
     /// `[plugins]`
     pub plugins: Plugins,
     /// `[auth]`
@@ -226,6 +232,8 @@ impl Config {
         };
         section.finish(mistakes);
 
+        let audit = Audit::read(&mut root, mistakes);
+
         let mut section = root.section("plugins", mistakes);
         let plugins = Plugins {
             dir: section.take("dir", mistakes).unwrap_or_else(|| PathBuf::from("plugins")),
@@ -256,6 +264,7 @@ impl Config {
             secrets,
             provider_tokens,
             rate_limits,
+            audit,
             plugins,
             auth,
             apps,

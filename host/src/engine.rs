@@ -42,7 +42,7 @@ use wasmtime::{
     Config, Enabled, EngineWeak, Inlining, InstanceAllocationStrategy, PoolingAllocationConfig,
 };
 
-use crate::capability::secrets::FingerprintKey;
+use crate::{capability::secrets::FingerprintKey, metrics::Metrics};
 
 #[doc(hidden)]
 pub use crate::capability::{Hooks, LookUp, Show};
@@ -163,6 +163,7 @@ pub struct Engine {
     /// The same on every shard, so that a secret has one fingerprint.
     fingerprints: FingerprintKey,
     hooks: Hooks,
+    metrics: Arc<Metrics>,
 }
 
 impl Engine {
@@ -186,7 +187,18 @@ impl Engine {
         start_ticker(engines.iter().map(wasmtime::Engine::weak).collect())
             .map_err(EngineError::Ticker)?;
         let fingerprints = FingerprintKey::random().map_err(EngineError::Randomness)?;
-        Ok(Self { shards: engines.into(), concurrency: options.concurrency, fingerprints, hooks })
+        Ok(Self {
+            shards: engines.into(),
+            concurrency: options.concurrency,
+            fingerprints,
+            hooks,
+            metrics: Arc::default(),
+        })
+    }
+
+    /// What its calls count.
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 }
 

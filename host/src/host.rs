@@ -1,6 +1,8 @@
 //! Everything that one running Vestibule shares: the strategy that serves, the
 //! database and the configuration.
 
+mod written;
+
 use std::{
     path::{Path, PathBuf},
     sync::{
@@ -14,9 +16,10 @@ use crate::{
     clock::Clock,
     config::Config,
     engine::{Engine, EngineError, EngineOptions, Hooks, LoadError, Registry, Strategy},
-    limit::{Limited, Limiter, Who},
+    limit::Limiter,
+    metrics::Metrics,
     sandbox::SandboxRuntime,
-    store::{Store, StoreError},
+    store::{AuditEntry, Store, StoreError},
 };
 
 /// Vestibule cannot start. Every text is one line that names the thing and the
@@ -99,6 +102,16 @@ impl Host {
         let mut strategy = load(&engine, &config, clock.clone(), &path).await?;
         let store = Store::open(&config, clock.clone()).await?;
         strategy.keep_in(&store);
+        let loaded = AuditEntry {
+            action: "plugin.load".to_owned(),
+            target: Some(strategy.description().name.clone()),
+            outcome: "done".to_owned(),
+            strategy_digest: Some(strategy.digest().to_owned()),
+            ..AuditEntry::default()
+        };
+        if let Err(error) = store.note(&loaded).await {
+            tracing::error!(%error, action = loaded.action, "the audit has a gap");
+        }
         let registry = Registry::new(strategy);
         Ok(Self {
             shared: Arc::new(Shared {
@@ -163,10 +176,9 @@ impl Host {
         self.shared.sandboxes.get().cloned()
     }
 
-    /// Counts one request of somebody's.
-    pub(crate) fn count(&self, who: &Who) -> Result<(), Limited> {
-        let Shared { config, clock, limiter, .. } = &*self.shared;
-        limiter.count(who, &config.rate_limits, clock.now())
+    /// What is counted of all this.
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        self.shared.engine.metrics()
     }
 
     /// Signs who is calling, for an app.
@@ -211,12 +223,17 @@ async fn load(
     clock: Clock,
     path: &Path,
 ) -> Result<Strategy, StartError> {
-    let strategy = engine
+    let loaded = engine
         .load(path, config, clock)
         .await
-        .map_err(|source| StartError::Load { path: path.to_owned(), source })?;
-    refuse_open_door(config, &strategy)?;
-    refuse_lost_sessions(config, &strategy)?;
+        .map_err(|source| StartError::Load { path: path.to_owned(), source })
+        .and_then(|strategy| {
+            refuse_open_door(config, &strategy)?;
+            refuse_lost_sessions(config, &strategy)?;
+            Ok(strategy)
+        });
+    engine.metrics().loaded(loaded.is_ok());
+    let strategy = loaded?;
     tracing::info!(
         strategy.name = strategy.description().name,
         strategy.version = strategy.description().version,

@@ -24,6 +24,7 @@ pub mod host;
 pub mod http;
 pub mod identity;
 mod limit;
+mod metrics;
 pub mod provider;
 pub mod sandbox;
 mod secret;

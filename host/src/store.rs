@@ -31,11 +31,13 @@ mod tokens;
 mod users;
 
 use std::{
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize},
+    },
     time::Duration,
 };
 
-use self::db::{Db, Missing, change, read, transact};
 pub(crate) use self::signing_keys::SigningKey;
 pub use self::{
     api_keys::{ApiKey, ApiKeys, KeyRefusal, NewApiKey, NewKey, VerifiedKey},
@@ -49,11 +51,15 @@ pub use self::{
     sandboxes::{Sandbox, SandboxStatus, Sandboxes},
     scope::Scope,
     secrets::{LoadedSecrets, Secret, Secrets},
-    sessions::{NewSession, Session, SessionKey, SessionLease},
+    sessions::{LiveSession, NewSession, Session, SessionKey, SessionLease},
     settings::{LoadedSettings, Settings},
     status::Status,
     tokens::{StoredToken, TokenLease, TokenState, Tokens},
     users::User,
+};
+use self::{
+    audit::Ledger,
+    db::{Db, Missing, change, read, transact},
 };
 pub use crate::identity::{SessionContent, TokenPair};
 use crate::{
@@ -72,6 +78,8 @@ pub struct Store {
     limits: Limits,
     /// When sessions that are over were last cleared away.
     swept_at: Arc<AtomicU64>,
+    leases_held: Arc<AtomicUsize>,
+    ledger: Arc<Ledger>,
 }
 
 /// What the collections are bounded by.
@@ -88,6 +96,7 @@ impl Store {
     pub async fn open(config: &Config, clock: Clock) -> Result<Self, StoreError> {
         let url = &config.database.url;
         let cipher = Cipher::configured(&config.encryption, url)?;
+        let ledger = Arc::new(Ledger::open(&config.audit)?);
         let db = Db::open(url, Missing::Make).await?;
         let store = Self {
             db,
@@ -96,6 +105,8 @@ impl Store {
             clock,
             limits: Limits { secrets: config.secrets, sessions: config.sessions },
             swept_at: Arc::default(),
+            leases_held: Arc::default(),
+            ledger,
         };
         store.refuse_unknown_keys().await?;
         store.db.migrate(url).await?;

@@ -11,6 +11,7 @@ pub mod keycloak;
 pub mod keys;
 pub mod logs;
 pub mod memory;
+pub mod operator;
 pub mod peer;
 pub mod pen;
 pub mod puppet;

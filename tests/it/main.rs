@@ -1,7 +1,9 @@
 //! Vestibule through its front door.
 
 mod abuse;
+mod admin;
 mod api;
+mod audit;
 mod authz;
 mod capabilities;
 mod client;
@@ -13,6 +15,7 @@ mod house;
 mod http_client;
 mod jose;
 mod login;
+mod metrics;
 mod mu_keycloak;
 mod openapi;
 mod operator;

@@ -10,7 +10,10 @@ mod origins;
 mod request;
 mod transport;
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::header::{HeaderName, HeaderValue};
 use rustls::RootCertStore;
@@ -26,7 +29,10 @@ use self::{
     transport::{Reply, Transport},
 };
 use super::{Context, LookUp, secrets::Secret};
-use crate::bindings::vestibule::auth::http_client::{Header, Host, HttpError, Request, Response};
+use crate::{
+    bindings::vestibule::auth::http_client::{Header, Host, HttpError, Request, Response},
+    metrics::Metrics,
+};
 
 /// The most fields that one request may have captured.
 const MAX_CAPTURED: usize = 64;
@@ -61,9 +67,14 @@ impl Client {
         origins: &[String],
         authorities: RootCertStore,
         look_up: Option<LookUp>,
+        metrics: Arc<Metrics>,
     ) -> Result<Self, rustls::Error> {
-        let transport = Transport::new(authorities, look_up)?;
+        let transport = Transport::new(authorities, look_up, metrics)?;
         Ok(Self { origins: Origins::new(origins), transport })
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.transport.metrics
     }
 
     /// Whether the operator granted the origin of a URL.
@@ -135,7 +146,10 @@ impl Context {
             return Err(HttpError::InvalidRequest(what.to_owned()).into());
         }
         let outgoing = request::outgoing(&self.table, uri, request)?;
-        let reply = client.transport.exchange(outgoing.request, patience).await?;
+        let started = Instant::now();
+        let reply = client.transport.exchange(outgoing.request, patience).await;
+        self.waited += started.elapsed();
+        let reply = reply?;
         self.response(reply, &pointers, &outgoing.secrets)
     }
 

@@ -1,6 +1,6 @@
 //! `vestibule serve`
 
-use std::{future::pending, io, process::ExitCode};
+use std::{convert::Infallible, future::pending, io, process::ExitCode, time::Duration};
 
 use clap::Args;
 use tokio::{
@@ -10,6 +10,8 @@ use tokio::{
 
 use super::{ConfigFile, LogFormat, refuse, runtime, start_log};
 use crate::{clock::Clock, config::Config, host::Host, http};
+
+const DAY: Duration = Duration::from_hours(24);
 
 /// Serve requests until SIGTERM or SIGINT.
 #[derive(Debug, Args)]
@@ -40,6 +42,7 @@ impl Serve {
 
 async fn serve(config: Config) -> ExitCode {
     let (address, envoy) = (config.server.listen, config.server.envoy_listen);
+    let admin = config.server.admin.as_ref().map(|admin| admin.listen);
     let host = match Host::start(config, Clock::System).await {
         Ok(host) => host,
         Err(error) => return refuse(error),
@@ -63,6 +66,17 @@ async fn serve(config: Config) -> ExitCode {
         },
         None => None,
     };
+    let admin = match admin {
+        Some(address) => match TcpListener::bind(address).await {
+            Ok(listener) => Some(listener),
+            Err(error) => {
+                return refuse(format_args!(
+                    "cannot listen on {address}: {error}; set [server] admin_listen"
+                ));
+            }
+        },
+        None => None,
+    };
     // Before anybody learns that this process listens: a signal that comes
     // earlier than its handler kills.
     let stop = match listen_for_stop() {
@@ -77,10 +91,19 @@ async fn serve(config: Config) -> ExitCode {
             None => pending().await,
         }
     };
+    let asked_by_operators = async {
+        match admin {
+            Some(listener) => http::serve_admin(listener, host.clone()).await,
+            None => pending().await,
+        }
+    };
+    let pruned = prune_daily(&host);
     // Envoy is answered for as long as everybody else.
     let served = tokio::select! {
         served = http::serve(listener, host.clone(), stop) => served,
         never = asked_by_envoy => match never {},
+        never = asked_by_operators => match never {},
+        never = pruned => match never {},
     };
     match served {
         Ok(()) => ExitCode::SUCCESS,
@@ -88,6 +111,18 @@ async fn serve(config: Config) -> ExitCode {
             eprintln!("error: serving failed: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Deletes what the audit need not keep, at the start and every day.
+async fn prune_daily(host: &Host) -> Infallible {
+    loop {
+        match host.store().prune_audit().await {
+            Ok(0) => {}
+            Ok(entries) => tracing::info!(entries, "old entries of the audit are deleted"),
+            Err(error) => tracing::warn!(%error, "old entries of the audit cannot be deleted"),
+        }
+        tokio::time::sleep(DAY).await;
     }
 }
 

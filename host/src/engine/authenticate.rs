@@ -1,7 +1,7 @@
 //! The path of every request: one call of `authenticate`, with or without a
 //! fiber.
 
-use std::mem;
+use std::{mem, time::Instant};
 
 use wasmtime::{Store, component::TypedFunc};
 
@@ -52,8 +52,10 @@ impl Strategy {
         let expected = Expected::of(&request.credential);
         let mut store = self.store(lane, request.id, Reach::of(expected.owner.user()));
         store.data_mut().context.renewing = Some(renewing);
+        let started = Instant::now();
         let answer = self.authenticate_on_a_fiber(lane, &mut store, &request, &mut ()).await;
         let decision = self.decision(&mut store, answer, &expected);
+        self.count(started, &store, &decision);
         let renewing = store.data_mut().context.renewing.take();
         leave(store, permit);
         let renewing = renewing.unwrap_or_else(|| unreachable!("nobody else takes the lease"));
@@ -69,6 +71,7 @@ impl Strategy {
         let expected = Expected::of(&request.credential);
         let (lane, permit) = self.enter()?;
         let new_store = || self.store(lane, request.id, Reach::of(expected.owner.user()));
+        let started = Instant::now();
         let mut store = new_store();
         watch.passed(Step::Store);
         let mut answer = None;
@@ -85,6 +88,7 @@ impl Strategy {
         };
         watch.passed(Step::Call);
         let decision = self.decision(&mut store, answer, &expected);
+        self.count(started, &store, &decision);
         leave(store, permit);
         watch.passed(Step::Drop);
         decision

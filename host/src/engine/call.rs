@@ -9,6 +9,7 @@ use super::limits::{Limits, MAX_CROSSING_BYTES, Meter};
 use crate::{
     capability::{Context, Violation},
     identity::Refusal,
+    metrics::Failure,
 };
 
 /// Why a call gave no answer. A strategy's own refusal is not among these: it
@@ -33,6 +34,20 @@ pub enum CallError {
     /// It answered, and the answer breaks the contract.
     #[error("the component's answer breaks the contract: {0}")]
     MalformedOutput(&'static str),
+}
+
+impl CallError {
+    /// What is counted.
+    pub(super) fn kind(&self) -> Failure {
+        match self {
+            Self::Trap(_) => Failure::Trap,
+            Self::CpuBudget(_) => Failure::Cpu,
+            Self::WallBudget(_) => Failure::Wall,
+            Self::Memory(_) => Failure::Memory,
+            Self::Saturated(_) => Failure::Saturated,
+            Self::MalformedOutput(_) => Failure::Malformed,
+        }
+    }
 }
 
 /// A strategy's own refusal inside, the engine's outside: only the outer one

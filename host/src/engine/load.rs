@@ -111,6 +111,8 @@ impl Compiled {
             issuers: None,
             tokens: Vec::new(),
             hooks: Hooks::default(),
+            metrics: Arc::default(),
+            log_rate: Arc::default(),
         };
         let context = Context::new(Arc::new(granted), RequestId::new(0), Reach::Nobody);
         let mut store = new_store(engine, limits, context);
@@ -172,6 +174,7 @@ impl Engine {
         let issuers = http.as_ref().map(|http| Issuers::new(&grants.jose, http, &clock));
         let (calls, shards) = (limits.concurrency.get(), self.shards.len());
         let plain = serde_json::Value::Object(settings.plain).to_string();
+        let log_rate = Arc::default();
         let lanes = compiled
             .components
             .iter()
@@ -191,6 +194,8 @@ impl Engine {
                     issuers: issuers.clone(),
                     tokens: config.auth.grants.token_store.clone(),
                     hooks: self.hooks.clone(),
+                    metrics: Arc::clone(&self.metrics),
+                    log_rate: Arc::clone(&log_rate),
                 };
                 lane(component, &config.auth.grants, compiled.contract.waits, granted, permits)
             })
@@ -207,6 +212,7 @@ impl Engine {
             log_ins: Semaphore::new(Strategy::log_ins(&limits)),
             destinations: origins.filter_map(|url| Some(Url::parse(url).ok()?.origin())).collect(),
             token_names: grants.token_store.clone(),
+            metrics: Arc::clone(&self.metrics),
         };
         strategy.trial().await.map_err(LoadError::Trial)?;
         strategy
@@ -303,9 +309,14 @@ impl Engine {
         if grants.http.is_empty() && grants.jose.is_empty() {
             return Ok(None);
         }
-        Client::new(&grants.http, authorities, self.hooks.look_up.clone())
-            .map(|client| Some(Arc::new(client)))
-            .map_err(|error| LoadError::Host(error.into()))
+        Client::new(
+            &grants.http,
+            authorities,
+            self.hooks.look_up.clone(),
+            Arc::clone(&self.metrics),
+        )
+        .map(|client| Some(Arc::new(client)))
+        .map_err(|error| LoadError::Host(error.into()))
     }
 
     fn limits(&self, limits: &config::Limits) -> Limits {

@@ -24,6 +24,7 @@ use crate::{
     bindings,
     capability::{Context, Granted, Reach, Show},
     identity::{Identity, RequestId, UserId},
+    metrics::{Failure, Metrics},
     store,
 };
 
@@ -56,6 +57,7 @@ pub struct Strategy {
     pub(super) destinations: Vec<url::Origin>,
     /// Names under which tokens may be stored.
     pub(super) token_names: Vec<String>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl fmt::Debug for Strategy {
@@ -83,6 +85,13 @@ impl Strategy {
     /// Whether it may store tokens under this name.
     pub(crate) fn may_store(&self, name: &str) -> bool {
         self.token_names.iter().any(|granted| granted == name)
+    }
+
+    /// How many calls run now, and how many can.
+    pub(crate) fn places(&self) -> (usize, usize) {
+        let free: usize = self.lanes.iter().map(|lane| lane.permits.available_permits()).sum();
+        let all = self.limits.concurrency.get();
+        (all.saturating_sub(free), all)
     }
 
     /// How long a call may take.
@@ -151,14 +160,19 @@ impl Strategy {
             .iter()
             .chain(before)
             .find_map(|lane| Some((lane, lane.permits.try_acquire().ok()?)))
-            .ok_or(CallError::Saturated(self.limits.concurrency.get()))
+            .ok_or_else(|| self.saturated(self.limits.concurrency.get()))
     }
 
     /// A place for a log-in. Strangers begin and end them, and have them wait for
     /// an identity provider: the other half of the places is for who is in.
     pub(super) fn enter_to_log_in(&self) -> Result<SemaphorePermit<'_>, CallError> {
         let places = Self::log_ins(&self.limits);
-        self.log_ins.try_acquire().map_err(|_| CallError::Saturated(places))
+        self.log_ins.try_acquire().map_err(|_| self.saturated(places))
+    }
+
+    fn saturated(&self, places: usize) -> CallError {
+        self.metrics.failed(Failure::Saturated);
+        CallError::Saturated(places)
     }
 
     pub(super) fn log_ins(limits: &Limits) -> usize {
@@ -181,6 +195,7 @@ impl Strategy {
         read: impl FnOnce(&mut ResourceTable, A) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
         let (lane, permit) = self.enter()?;
+        let started = Instant::now();
         let mut store = self.store(lane, request, reach);
         let answer = self
             .within_wall(&mut store, async |store| {
@@ -189,6 +204,7 @@ impl Strategy {
             })
             .await;
         let read = answer.and_then(|answer| read(&mut store.data_mut().context.table, answer));
+        self.count(started, &store, &read);
         leave(store, permit);
         read
     }
@@ -205,6 +221,20 @@ impl Strategy {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(self.classify(store, &error)),
             Err(_) => Err(CallError::WallBudget(self.limits.wall)),
+        }
+    }
+
+    /// Counts a call that is over.
+    pub(super) fn count<T>(
+        &self,
+        started: Instant,
+        store: &Store<Call>,
+        answer: &Result<T, CallError>,
+    ) {
+        let waited = store.data().context.waited;
+        self.metrics.ran(started.elapsed().saturating_sub(waited));
+        if let Err(error) = answer {
+            self.metrics.failed(error.kind());
         }
     }
 
@@ -226,6 +256,7 @@ pub(super) fn end(mut store: Store<Call>) {
     }
     let context = &store.data().context;
     if context.log.dropped > 0 {
+        context.granted.metrics.dropped_lines(context.log.dropped.into());
         tracing::warn!(
             strategy.name = context.granted.strategy,
             request.id = %context.request,

@@ -7,13 +7,14 @@ mod app;
 mod content;
 mod key;
 mod lease;
+mod oversight;
 
 use std::{sync::atomic::Ordering, time::Duration};
 
 use sqlx::FromRow;
 
 use self::key::SessionId;
-pub use self::{key::SessionKey, lease::SessionLease};
+pub use self::{key::SessionKey, lease::SessionLease, oversight::LiveSession};
 use super::{
     AuditEntry, Db, Store, StoreError, change, instant, read, seconds,
     tokens::{SealedPair, put_token},

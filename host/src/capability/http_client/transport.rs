@@ -3,7 +3,12 @@
 //! By its making this client follows no redirect, asks no proxy, keeps no cookie
 //! and unpacks nothing.
 
-use std::{error::Error, io, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{Request, header, response::Parts};
@@ -21,6 +26,7 @@ use super::addresses::{Forbidden, Resolver};
 use crate::{
     bindings::vestibule::auth::http_client::HttpError,
     capability::LookUp,
+    metrics::{Exchange, Metrics},
     text::{cut, escape},
 };
 
@@ -43,6 +49,7 @@ const MAX_TEXT_BYTES: usize = 200;
 /// The connections of one generation.
 pub(super) struct Transport {
     client: Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// A whole reply.
@@ -55,6 +62,7 @@ impl Transport {
     pub(super) fn new(
         authorities: RootCertStore,
         look_up: Option<LookUp>,
+        metrics: Arc<Metrics>,
     ) -> Result<Self, rustls::Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
@@ -75,7 +83,7 @@ impl Transport {
             .pool_idle_timeout(IDLE)
             .http1_max_buf_size(MAX_HEAD_BYTES)
             .build(connector);
-        Ok(Self { client })
+        Ok(Self { client, metrics })
     }
 
     /// Sends a request and waits for all of the reply, for at most so long.
@@ -94,7 +102,16 @@ impl Transport {
             }
             Ok(Reply { body: collect(body).await?, head })
         };
-        tokio::time::timeout(patience, exchange).await.unwrap_or(Err(HttpError::Timeout))
+        let started = Instant::now();
+        let reply =
+            tokio::time::timeout(patience, exchange).await.unwrap_or(Err(HttpError::Timeout));
+        let how = match &reply {
+            Ok(_) => Exchange::Replied,
+            Err(HttpError::Timeout) => Exchange::Timeout,
+            Err(_) => Exchange::Failed,
+        };
+        self.metrics.exchanged(how, started.elapsed());
+        reply
     }
 }
 

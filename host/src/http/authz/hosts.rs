@@ -22,11 +22,12 @@ use crate::{
     host::Host,
     http::{
         Problem,
-        auth::{log_out, origin, redirect, request_id},
+        auth::{log_out, origin, redirect},
         credential::{self, Door, only_value},
         input::Query,
         pages::{self, Notice},
         session::Cookies,
+        trail::Trail,
     },
     secret,
     store::{SessionKey, random_bytes},
@@ -205,7 +206,10 @@ pub(in crate::http) async fn leave(
     }
     let session = credential::session(&host, &parts.headers, Door::App(app)).await;
     let page = match session.map(|session| session.map(|session| *session)) {
-        Ok(Some(session)) => log_out::end_everywhere(&host, session, request_id(&parts)).await?,
+        Ok(Some(session)) => {
+            let trail = Trail::of(&parts, &host);
+            log_out::end_everywhere(&host, session, &trail).await?
+        }
         Ok(None) => None,
         // It is over already.
         Err(problem) if problem.is_bad_credential() => None,
