@@ -19,9 +19,14 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
-use crate::config::{Config, ConfigError};
+use crate::{
+    config::{Config, ConfigError},
+    telemetry::{TARGET, Traces},
+};
 
 /// The file that is read when no other is named.
 const DEFAULT_CONFIG: &str = "vestibule.toml";
@@ -129,20 +134,31 @@ fn refuse(what: impl std::fmt::Display) -> ExitCode {
 /// Lines to standard error; `VESTIBULE_LOG` chooses which, and `usual` when it is
 /// not set.
 fn start_log(format: LogFormat, usual: &str) {
+    start_log_and(format, usual, None);
+}
+
+/// The same, and spans to a collector.
+fn start_log_and(format: LogFormat, usual: &str, traces: Option<&Traces>) {
     let filter =
         EnvFilter::builder().with_env_var("VESTIBULE_LOG").from_env().unwrap_or_else(|error| {
             eprintln!("warning: VESTIBULE_LOG is not understood, using {usual}: {error}");
             EnvFilter::new(usual)
         });
     let filter = if filter.to_string().is_empty() { EnvFilter::new(usual) } else { filter };
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    // Spans are for collectors.
+    let without_spans = format!("{TARGET}=off").parse();
+    let filter = without_spans.into_iter().fold(filter, EnvFilter::add_directive);
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal());
-    match format {
-        LogFormat::Text => lines.init(),
-        LogFormat::Json => lines.json().flatten_event(true).init(),
-    }
+    let lines = match format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
+        .with(traces.map(Traces::layer))
+        .init();
 }
 
 /// The runtime, with as many workers as the engine has shards.

@@ -12,6 +12,7 @@ mod data;
 mod grants;
 mod server;
 mod source;
+mod telemetry;
 mod values;
 
 use std::{
@@ -28,6 +29,7 @@ pub use self::{
     grants::Grants,
     server::Server,
     source::{Environment, Source},
+    telemetry::Telemetry,
     values::DatabaseUrl,
 };
 use self::{
@@ -70,6 +72,8 @@ pub struct Config {
     pub rate_limits: RateLimits,
     /// `[audit]`
     pub audit: Audit,
+    /// `[telemetry]`
+    pub telemetry: Telemetry,
     /// `[plugins]`
     pub plugins: Plugins,
     /// `[auth]`
@@ -233,6 +237,7 @@ impl Config {
         section.finish(mistakes);
 
         let audit = Audit::read(&mut root, mistakes);
+        let telemetry = Telemetry::read(&mut root, source, mistakes);
 
         let mut section = root.section("plugins", mistakes);
         let plugins = Plugins {
@@ -265,6 +270,7 @@ impl Config {
             provider_tokens,
             rate_limits,
             audit,
+            telemetry,
             plugins,
             auth,
             apps,

@@ -29,4 +29,5 @@ pub mod provider;
 pub mod sandbox;
 mod secret;
 pub mod store;
+mod telemetry;
 mod text;

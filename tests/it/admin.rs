@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use serde_json::Value;
-use vestibule::{identity::SessionContent, store::NewApiKey};
+use vestibule::{identity::SessionContent, store::{NewApiKey, Scope}};
 use vestibule_tests::{TestApp, database::user, operator::ADMIN, run::note_secret};
 
 async fn app() -> TestApp {
@@ -20,9 +20,9 @@ async fn nobody_without_the_token_learns_or_changes_anything() {
     let app = app().await;
     let stranger = app.stranger_at_admin();
     // A cookie is nothing here, and a key of a user's neither.
-    let key = app.host.store().api_keys(&vestibule::store::Scope::local_owner());
-    let new = NewApiKey { name: "own".to_owned(), ..NewApiKey::default() };
-    let key = key.create(&new).await.unwrap().text;
+    let (scope, name) = (Scope::local_owner(), "own".to_owned());
+    let new = NewApiKey { name, ..NewApiKey::default() };
+    let key = app.host.store().api_keys(&scope).create(&new).await.unwrap().text;
     note_secret(&key);
     for caller in [stranger.clone(), stranger.clone().with_key(&key)] {
         for path in ["figures", "denials", "audit", "sessions", "keys", "strategies"] {

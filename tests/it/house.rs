@@ -14,10 +14,23 @@ use vestibule_tests::workspace;
 const GROUND: [&str; 7] = ["clock", "config", "hex", "identity", "metrics", "secret", "text"];
 
 /// Each room of the host, and the rooms above the ground that it may use.
-const ROOMS: [(&str, &[&str]); 15] = [
+const ROOMS: [(&str, &[&str]); 16] = [
     ("main", &["cli"]),
-    ("cli", &["http", "engine", "store", "host", "authz"]),
-    ("http", &["context", "host", "engine", "limit", "sandbox", "store", "authz", "assertion"]),
+    ("cli", &["http", "engine", "store", "host", "authz", "telemetry"]),
+    (
+        "http",
+        &[
+            "context",
+            "host",
+            "engine",
+            "limit",
+            "sandbox",
+            "store",
+            "authz",
+            "assertion",
+            "telemetry",
+        ],
+    ),
     ("provider", &["context", "engine"]),
     ("context", &["host", "engine", "store"]),
     ("host", &["engine", "limit", "sandbox", "store", "assertion"]),
@@ -26,6 +39,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("sandbox", &[]),
     ("limit", &[]),
     ("engine", &["capability", "bindings", "store"]),
+    ("telemetry", &["capability"]),
     ("capability", &["bindings", "store"]),
     ("bindings", &["capability"]),
     ("store", &["cipher"]),
@@ -33,7 +47,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
 ];
 
 /// Each dependency that has one door, and the room with the door.
-const DOORS: [(&str, &[&str]); 19] = [
+const DOORS: [(&str, &[&str]); 24] = [
     ("axum", &["http"]),
     ("matchit", &["http"]),
     ("prometheus_client", &["http"]),
@@ -52,7 +66,12 @@ const DOORS: [(&str, &[&str]); 19] = [
     ("sqlx", &["store"]),
     ("rusqlite", &["store"]),
     ("fernet", &["cipher"]),
-    ("tracing_subscriber", &["cli"]),
+    ("opentelemetry", &["telemetry"]),
+    ("opentelemetry_http", &["telemetry"]),
+    ("opentelemetry_otlp", &["telemetry"]),
+    ("opentelemetry_sdk", &["telemetry"]),
+    ("tracing_opentelemetry", &["telemetry"]),
+    ("tracing_subscriber", &["cli", "telemetry"]),
 ];
 
 fn sources(folder: &str) -> Vec<(PathBuf, String)> {

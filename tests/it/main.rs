@@ -25,4 +25,5 @@ mod settings;
 mod stores;
 mod su_github;
 mod token_store;
+mod traces;
 mod whoami;

@@ -6,6 +6,7 @@
 mod addresses;
 mod authorities;
 mod capture;
+mod courier;
 mod origins;
 mod request;
 mod transport;
@@ -21,7 +22,7 @@ use url::Url;
 use wasmtime::component::ResourceTableError;
 use zeroize::Zeroizing;
 
-pub(crate) use self::authorities::authorities;
+pub(crate) use self::{authorities::authorities, courier::Courier};
 pub(super) use self::{capture::Pointer, origins::readable};
 use self::{
     capture::{Sought, capture},

@@ -8,8 +8,8 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use super::{ConfigFile, LogFormat, refuse, runtime, start_log};
-use crate::{clock::Clock, config::Config, host::Host, http};
+use super::{ConfigFile, LogFormat, refuse, runtime, start_log_and};
+use crate::{clock::Clock, config::Config, host::Host, http, telemetry::Traces};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -25,18 +25,31 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> ExitCode {
-        start_log(self.log_format, "info");
         let config = match self.config.load() {
             Ok(config) => config,
             Err(error) => return refuse(error),
         };
-        match runtime() {
-            Ok(runtime) => runtime.block_on(serve(config)),
+        let runtime = match runtime() {
+            Ok(runtime) => runtime,
             Err(error) => {
                 eprintln!("error: the runtime cannot be started: {error}");
-                ExitCode::FAILURE
+                return ExitCode::FAILURE;
             }
+        };
+        let traces = {
+            let _within = runtime.enter();
+            match Traces::start(&config.telemetry) {
+                Ok(traces) => traces,
+                Err(error) => return refuse(format_args!("[telemetry] otlp_endpoint: {error}")),
+            }
+        };
+        start_log_and(self.log_format, "info", traces.as_ref());
+        let status = runtime.block_on(serve(config));
+        // The runtime is still there to send what is left.
+        if let Some(traces) = traces {
+            traces.finish();
         }
+        status
     }
 }
 

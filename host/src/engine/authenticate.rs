@@ -3,6 +3,7 @@
 
 use std::{mem, time::Instant};
 
+use tracing::Instrument as _;
 use wasmtime::{Store, component::TypedFunc};
 
 use super::{
@@ -35,7 +36,10 @@ const TRY_TICKS: u32 = 3;
 impl Strategy {
     /// Decides who sent a request.
     pub async fn authenticate(&self, request: Request<'_>) -> Answer<Decision> {
-        self.authenticate_watched(request, &mut ()).await
+        let span = self.span("authenticate");
+        let answer = self.authenticate_watched(request, &mut ()).instrument(span.clone()).await;
+        self.told(&span, &answer);
+        answer
     }
 
     /// Decides who sent a request with a session that is due, and has the strategy
@@ -53,9 +57,13 @@ impl Strategy {
         let mut store = self.store(lane, request.id, Reach::of(expected.owner.user()));
         store.data_mut().context.renewing = Some(renewing);
         let started = Instant::now();
-        let answer = self.authenticate_on_a_fiber(lane, &mut store, &request, &mut ()).await;
+        let span = self.span("renew");
+        let mut watch = ();
+        let answer = self.authenticate_on_a_fiber(lane, &mut store, &request, &mut watch);
+        let answer = answer.instrument(span.clone()).await;
         let decision = self.decision(&mut store, answer, &expected);
         self.count(started, &store, &decision);
+        self.told(&span, &decision);
         let renewing = store.data_mut().context.renewing.take();
         leave(store, permit);
         let renewing = renewing.unwrap_or_else(|| unreachable!("nobody else takes the lease"));

@@ -8,6 +8,7 @@ use std::{
 };
 
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tracing::{Instrument as _, Span};
 use wasmtime::{
     Store,
     component::{ComponentExportIndex, InstancePre, ResourceTable},
@@ -17,13 +18,14 @@ use super::{
     call::{self, Answer, Call, CallError, new_store},
     description::Description,
     limits::{Limits, metered},
-    output, shard_of_this_thread,
+    output::{self, Decision},
+    shard_of_this_thread,
     suspicion::Suspicion,
 };
 use crate::{
     bindings,
     capability::{Context, Granted, Reach, Show},
-    identity::{Identity, RequestId, UserId},
+    identity::{Identity, Outcome, Refusal, RequestId, UserId},
     metrics::{Failure, Metrics},
     store,
 };
@@ -197,14 +199,19 @@ impl Strategy {
         let (lane, permit) = self.enter()?;
         let started = Instant::now();
         let mut store = self.store(lane, request, reach);
+        let span = self.span("call");
         let answer = self
             .within_wall(&mut store, async |store| {
                 let instance = lane.pre.instantiate_async(&mut *store).await?;
                 call(store, instance).await
             })
+            .instrument(span.clone())
             .await;
         let read = answer.and_then(|answer| read(&mut store.data_mut().context.table, answer));
         self.count(started, &store, &read);
+        if let Err(error) = &read {
+            span.record("outcome", error.kind().text());
+        }
         leave(store, permit);
         read
     }
@@ -222,6 +229,37 @@ impl Strategy {
             Ok(Err(error)) => Err(self.classify(store, &error)),
             Err(_) => Err(CallError::WallBudget(self.limits.wall)),
         }
+    }
+
+    /// The span of a call.
+    pub(super) fn span(&self, what: &'static str) -> Span {
+        tracing::info_span!(
+            target: "vestibule::span",
+            "strategy",
+            strategy.name = self.description.name,
+            plugin.digest = self.digest,
+            call = what,
+            outcome = tracing::field::Empty,
+        )
+    }
+
+    /// Says in a call's span how it ended.
+    pub(super) fn told(&self, span: &Span, answer: &Answer<Decision>) {
+        if span.is_disabled() {
+            return;
+        }
+        span.record(
+            "outcome",
+            match answer {
+                Ok(Ok(decision)) if decision.outcome == Outcome::Anonymous => "anonymous",
+                Ok(Ok(_)) => "authenticated",
+                Ok(Err(Refusal::Unauthenticated(_))) => "unauthenticated",
+                Ok(Err(Refusal::Forbidden(_))) => "forbidden",
+                Ok(Err(Refusal::Unavailable(_))) => "unavailable",
+                Ok(Err(Refusal::Internal(_))) => "broken",
+                Err(error) => error.kind().text(),
+            },
+        );
     }
 
     /// Counts a call that is over.

@@ -11,11 +11,12 @@ use std::{
 };
 
 use axum::{extract::Request, response::Response};
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, Method, header};
 use tower::{Layer, Service};
+use tracing::{Instrument as _, Span};
 
-use super::{Problem, templates::TEMPLATES};
-use crate::{host::Host, identity::RequestId};
+use super::{Problem, count, templates::TEMPLATES};
+use crate::{host::Host, identity::RequestId, telemetry};
 
 /// The header that carries the request's id to the caller.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -57,6 +58,26 @@ impl EdgeLayer {
         Self { host, around: Around::Admin }
     }
 
+    /// The span of a request, without anything that names whose it is.
+    fn span(&self, request: &Request, route: usize, id: RequestId) -> Span {
+        if matches!(self.around, Around::Admin) {
+            return Span::none();
+        }
+        let span = tracing::info_span!(
+            target: "vestibule::span",
+            "request",
+            otel.kind = "server",
+            http.request.method = method(request.method()),
+            http.route = TEMPLATES.name(route),
+            http.response.status_code = tracing::field::Empty,
+            request.id = %id,
+        );
+        if !span.is_disabled() && count::is_from_trusted_proxy(request.extensions(), &self.host) {
+            telemetry::continue_trace(&span, request.headers());
+        }
+        span
+    }
+
     fn template(&self, path: &str) -> usize {
         match self.around {
             Around::Own => TEMPLATES.number(path),
@@ -96,15 +117,16 @@ where
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let id = next_request_id();
-        let passage = Passage {
-            id,
-            started: Instant::now(),
-            route: self.layer.template(request.uri().path()),
-            layer: self.layer.clone(),
-        };
+        let route = self.layer.template(request.uri().path());
+        let span = self.layer.span(&request, route, id);
+        let passage = Passage { id, started: Instant::now(), route, layer: self.layer.clone() };
         request.extensions_mut().insert(id);
-        let response = self.inner.call(request);
-        Box::pin(async move { Ok(passage.finish(response.await?)) })
+        let response = span.in_scope(|| self.inner.call(request)).instrument(span.clone());
+        Box::pin(async move {
+            let response = passage.finish(response.await?);
+            span.record("http.response.status_code", response.status().as_u16());
+            Ok(response)
+        })
     }
 }
 
@@ -145,6 +167,20 @@ impl Passage {
         let nosniff = const { HeaderValue::from_static("nosniff") };
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
         response
+    }
+}
+
+/// The method's name, where it is one that everybody knows.
+fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "_OTHER",
     }
 }
 

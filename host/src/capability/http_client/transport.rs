@@ -20,6 +20,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use tracing::Instrument as _;
 use zeroize::Zeroizing;
 
 use super::addresses::{Forbidden, Resolver};
@@ -92,6 +93,17 @@ impl Transport {
         request: Request<Full<Bytes>>,
         patience: Duration,
     ) -> Result<Reply, HttpError> {
+        // The origin, and nothing that stands behind it.
+        let span = tracing::info_span!(
+            target: "vestibule::span",
+            "outbound",
+            otel.kind = "client",
+            server.address = request.uri().host().unwrap_or_default(),
+            server.port = request.uri().port_u16(),
+            url.scheme = request.uri().scheme_str().unwrap_or_default(),
+            http.response.status_code = tracing::field::Empty,
+            outcome = tracing::field::Empty,
+        );
         let exchange = async {
             let response = self.client.request(request).await.map_err(|error| told(&error))?;
             let (head, body) = response.into_parts();
@@ -103,13 +115,17 @@ impl Transport {
             Ok(Reply { body: collect(body).await?, head })
         };
         let started = Instant::now();
-        let reply =
-            tokio::time::timeout(patience, exchange).await.unwrap_or(Err(HttpError::Timeout));
+        let timed = tokio::time::timeout(patience, exchange).instrument(span.clone());
+        let reply = timed.await.unwrap_or(Err(HttpError::Timeout));
         let how = match &reply {
-            Ok(_) => Exchange::Replied,
+            Ok(reply) => {
+                span.record("http.response.status_code", reply.head.status.as_u16());
+                Exchange::Replied
+            }
             Err(HttpError::Timeout) => Exchange::Timeout,
             Err(_) => Exchange::Failed,
         };
+        span.record("outcome", how.text());
         self.metrics.exchanged(how, started.elapsed());
         reply
     }
