@@ -8,6 +8,7 @@
 mod apps;
 mod data;
 mod grants;
+mod plugins;
 mod server;
 mod source;
 mod values;
@@ -22,6 +23,7 @@ pub use self::{
     apps::{Ambiguity, App, IdentityHeaders, PublicPath, canonical},
     data::{Encryption, Limits, OnRefreshFailure, ProviderTokens, RateLimits, Secrets, Sessions},
     grants::Grants,
+    plugins::Plugins,
     server::Server,
     source::{Environment, Source},
     values::DatabaseUrl,
@@ -79,13 +81,6 @@ pub struct Config {
 pub struct Database {
     /// `sqlite://` and a path, `sqlite::memory:` or `postgres://`.
     pub url: DatabaseUrl,
-}
-
-/// `[plugins]`
-#[derive(Clone, Debug)]
-pub struct Plugins {
-    /// The folder that holds components.
-    pub dir: PathBuf,
 }
 
 /// `[auth]`: which strategy decides, and what it is given.
@@ -226,11 +221,7 @@ impl Config {
         };
         section.finish(mistakes);
 
-        let mut section = root.section("plugins", mistakes);
-        let plugins = Plugins {
-            dir: section.take("dir", mistakes).unwrap_or_else(|| PathBuf::from("plugins")),
-        };
-        section.finish(mistakes);
+        let plugins = Plugins::read(root.section("plugins", mistakes), mistakes);
 
         if !database.url.is_known() {
             let what = format!(

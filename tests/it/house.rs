@@ -33,8 +33,10 @@ const ROOMS: [(&str, &[&str]); 15] = [
 ];
 
 /// Each dependency that has one door, and the room with the door.
-const DOORS: [(&str, &[&str]); 17] = [
+const DOORS: [(&str, &[&str]); 19] = [
     ("axum", &["http"]),
+    ("minisign_verify", &["engine"]),
+    ("notify", &["host"]),
     ("tower_http", &["http"]),
     ("utoipa", &["http"]),
     ("utoipa_axum", &["http"]),
