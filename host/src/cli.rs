@@ -48,6 +48,7 @@ const EXAMPLES: &str = "Examples:
   vestibule check --config vestibule.toml
   vestibule check --explain --host wiki.example.com --path /a --user 12345678
   vestibule plugin inspect plugins/none.wasm --json
+  vestibule plugin approve su-github
   vestibule keys create --user 12345678 --name nightly
 
 Exit status: 0 done, 1 failed while running, 2 something given is wrong.";
@@ -58,7 +59,7 @@ enum Command {
     Serve(serve::Serve),
     /// Check the configuration and the component it names, and start nothing.
     Check(check::Check),
-    /// Look at components.
+    /// Components: look at them, approve them and go back.
     #[command(subcommand)]
     Plugin(plugin::Plugin),
     /// API keys: make, list and end them.

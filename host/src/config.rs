@@ -10,6 +10,7 @@ mod apps;
 mod audit;
 mod data;
 mod grants;
+mod plugins;
 mod server;
 mod source;
 mod telemetry;
@@ -27,6 +28,7 @@ pub use self::{
     audit::{Audit, Lines},
     data::{Encryption, Limits, OnRefreshFailure, ProviderTokens, RateLimits, Secrets, Sessions},
     grants::Grants,
+    plugins::Plugins,
     server::Server,
     source::{Environment, Source},
     telemetry::Telemetry,
@@ -89,13 +91,6 @@ pub struct Config {
 pub struct Database {
     /// `sqlite://` and a path, `sqlite::memory:` or `postgres://`.
     pub url: DatabaseUrl,
-}
-
-/// `[plugins]`
-#[derive(Clone, Debug)]
-pub struct Plugins {
-    /// The folder that holds components.
-    pub dir: PathBuf,
 }
 
 /// `[auth]`: which strategy decides, and what it is given.
@@ -239,11 +234,7 @@ impl Config {
         let audit = Audit::read(&mut root, mistakes);
         let telemetry = Telemetry::read(&mut root, source, mistakes);
 
-        let mut section = root.section("plugins", mistakes);
-        let plugins = Plugins {
-            dir: section.take("dir", mistakes).unwrap_or_else(|| PathBuf::from("plugins")),
-        };
-        section.finish(mistakes);
+        let plugins = Plugins::read(root.section("plugins", mistakes), mistakes);
 
         if !database.url.is_known() {
             let what = format!(

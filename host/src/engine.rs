@@ -18,7 +18,9 @@ mod limits;
 mod load;
 mod login;
 mod output;
+mod place;
 mod profile;
+mod quarantine;
 mod registry;
 mod settings;
 mod strategy;
@@ -54,10 +56,14 @@ pub use self::{
     login::{Attempt, Callback, LogOutRedirect, LoginStep, SessionSelector, SignedIn},
     output::{Decision, SessionChange},
     profile::Profile,
-    registry::Registry,
+    registry::{Quarantined, Registry},
     settings::SettingsError,
     strategy::Strategy,
     tokens::Renewal,
+};
+pub(crate) use self::{
+    load::{ComponentFile, Examined, Stamp, components_in, signature_path, stamp_of},
+    registry::CurrentConfig,
 };
 pub(crate) use crate::capability::session_store::Renewing;
 
@@ -78,6 +84,13 @@ pub(crate) async fn all_to_the_end<T: Send + 'static>(
         answers.push(ended(task).await);
     }
     answers
+}
+
+/// Does what blocks on a thread where it may.
+pub(crate) async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    ended(tokio::task::spawn_blocking(work)).await
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one kind of task that outlives its request")]
@@ -170,6 +183,11 @@ impl Engine {
     /// Sets up the shards and the thread that keeps their time.
     pub fn new(options: EngineOptions) -> Result<Self, EngineError> {
         Self::hooked(options, Hooks::default())
+    }
+
+    /// How many calls run at once, at most.
+    pub(crate) fn concurrency(&self) -> NonZeroUsize {
+        self.concurrency
     }
 
     /// The same for tests that look into calls.

@@ -92,6 +92,8 @@ label! {
         Saturated = "saturated",
         /// Its answer breaks the contract.
         Malformed = "malformed",
+        /// It is out of service.
+        Quarantined = "quarantined",
     }
 }
 

@@ -38,6 +38,8 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
+
 pub(crate) use self::signing_keys::SigningKey;
 pub use self::{
     api_keys::{ApiKey, ApiKeys, KeyRefusal, NewApiKey, NewKey, VerifiedKey},
@@ -75,7 +77,7 @@ pub struct Store {
     url: DatabaseUrl,
     cipher: Arc<Cipher>,
     clock: Clock,
-    limits: Limits,
+    limits: Arc<ArcSwap<Limits>>,
     /// When sessions that are over were last cleared away.
     swept_at: Arc<AtomicU64>,
     leases_held: Arc<AtomicUsize>,
@@ -87,6 +89,12 @@ pub struct Store {
 struct Limits {
     secrets: config::Secrets,
     sessions: config::Sessions,
+}
+
+impl Limits {
+    fn of(config: &Config) -> Self {
+        Self { secrets: config.secrets, sessions: config.sessions }
+    }
 }
 
 impl Store {
@@ -103,7 +111,7 @@ impl Store {
             url: url.clone(),
             cipher: Arc::new(cipher),
             clock,
-            limits: Limits { secrets: config.secrets, sessions: config.sessions },
+            limits: Arc::new(ArcSwap::from_pointee(Limits::of(config))),
             swept_at: Arc::default(),
             leases_held: Arc::default(),
             ledger,
@@ -113,6 +121,11 @@ impl Store {
         store.note_active_key().await?;
         store.make_local_owner().await?;
         Ok(store)
+    }
+
+    /// Bounds the collections as another configuration says, from now on.
+    pub(crate) fn bound(&self, config: &Config) {
+        self.limits.store(Arc::new(Limits::of(config)));
     }
 
     /// Whether the database answers.

@@ -1,9 +1,19 @@
 //! What operators see and do at the listener of their own.
 
 use http::StatusCode;
-use serde_json::Value;
-use vestibule::{identity::SessionContent, store::{NewApiKey, Scope}};
-use vestibule_tests::{TestApp, database::user, operator::ADMIN, run::note_secret};
+use serde_json::{Value, json};
+use vestibule::{
+    identity::SessionContent,
+    store::{NewApiKey, Scope},
+};
+use vestibule_tests::{
+    TestApp,
+    craft::with_version,
+    database::user,
+    operator::ADMIN,
+    plugins::{Plugins, bytes_of},
+    run::note_secret,
+};
 
 async fn app() -> TestApp {
     TestApp::start("none", ADMIN).await
@@ -129,9 +139,42 @@ async fn a_key_that_an_operator_ends_is_good_no_more() {
 }
 
 #[tokio::test]
-async fn the_generation_that_serves_is_shown_with_its_digest() {
-    let app = app().await;
-    let strategies = rows(&app, "/admin/api/strategies").await;
-    assert_eq!(strategies[0]["state"], "serving");
-    assert_eq!(strategies[0]["digest"], app.host.registry().current().digest());
+async fn an_operator_approves_what_waits_and_rolls_it_back() {
+    let plugins = Plugins::with("none");
+    let app = plugins.start(ADMIN).await;
+    let shown = async || app.operator().get("/admin/api/strategies").await.json();
+    let first = shown().await["generations"][0]["digest"].clone();
+    assert_eq!(shown().await["generations"][0]["state"], "serving");
+
+    // Lower than what serves: somebody has to say yes.
+    let older = with_version(&bytes_of("none"), "none", "0.0.9");
+    let digest = plugins.put(&older);
+    let _ = app.host.look().await;
+    let waits = shown().await;
+    assert_eq!(waits["refused"]["digest"], Value::from(digest.as_str()), "{waits}");
+    assert_eq!(waits["refused"]["step"], "lock");
+    assert_eq!(waits["generations"][0]["digest"], first);
+
+    let approve = async |digest: &str, allow: bool| {
+        let meant = json!({ "digest": digest, "allow_downgrade": allow });
+        app.operator().send_json("POST", "/admin/api/strategies/approve", meant).await
+    };
+    let other = approve(first.as_str().unwrap(), true).await;
+    assert_eq!(other.status, StatusCode::CONFLICT, "{}", other.body);
+    assert_eq!(approve(&digest, false).await.status, StatusCode::CONFLICT);
+    let approved = approve(&digest, true).await;
+    assert_eq!(approved.status, StatusCode::OK, "{}", approved.body);
+    assert_eq!(approved.json()["generations"][0]["version"], "0.0.9");
+    assert_eq!(approved.json()["refused"], Value::Null);
+
+    let back = app.operator().send("POST", "/admin/api/strategies/rollback").await;
+    assert_eq!(back.status, StatusCode::OK, "{}", back.body);
+    assert_eq!(back.json()["generations"][0]["digest"], first);
+    let audit = rows(&app, "/admin/api/audit").await;
+    let by_operator = |action: &str| {
+        let found =
+            |entry: &&Value| entry["action"] == action && entry["reason"] == "by an operator";
+        audit.iter().any(|entry| found(&entry))
+    };
+    assert!(by_operator("plugin.approve") && by_operator("plugin.rollback"), "{audit:?}");
 }

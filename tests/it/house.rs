@@ -47,9 +47,11 @@ const ROOMS: [(&str, &[&str]); 16] = [
 ];
 
 /// Each dependency that has one door, and the room with the door.
-const DOORS: [(&str, &[&str]); 24] = [
+const DOORS: [(&str, &[&str]); 26] = [
     ("axum", &["http"]),
     ("matchit", &["http"]),
+    ("minisign_verify", &["engine"]),
+    ("notify", &["host"]),
     ("prometheus_client", &["http"]),
     ("tower_http", &["http"]),
     ("utoipa", &["http"]),

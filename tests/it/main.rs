@@ -9,6 +9,7 @@ mod capabilities;
 mod client;
 mod command_line;
 mod contract;
+mod generations;
 mod hostile_calls;
 mod hostile_files;
 mod house;

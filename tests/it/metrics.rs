@@ -64,6 +64,8 @@ async fn metrics_are_for_whoever_has_the_token_unless_they_are_open() {
 #[tokio::test]
 async fn decisions_answers_and_times_are_counted() {
     let app = app().await;
+    // Before it serves, a component is tried.
+    let tried = value(&metrics(&app).await, "vestibule_strategy_seconds_count");
     for _ in 0..3 {
         assert_eq!(app.anonymous().get("/api/v1/whoami").await.status, StatusCode::NOT_FOUND);
         assert_eq!(app.anonymous().get("/api/keys").await.status, StatusCode::OK);
@@ -85,7 +87,7 @@ async fn decisions_answers_and_times_are_counted() {
     assert_eq!(of("vestibule_request_seconds_count"), 7.0);
     assert_eq!(of("vestibule_request_seconds_bucket{le=\"+Inf\"}"), 7.0);
     // A bad key is nobody's, and so the strategy is not asked.
-    assert_eq!(of("vestibule_strategy_seconds_count"), 4.0);
+    assert_eq!(of("vestibule_strategy_seconds_count") - tried, 3.0);
     let (host, guest) = (of("vestibule_request_seconds_sum"), of("vestibule_strategy_seconds_sum"));
     assert!(guest > 0.0 && host > 0.0, "{host} {guest}");
     assert_eq!(of("vestibule_strategy_calls_running"), 0.0);

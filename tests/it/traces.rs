@@ -126,10 +126,8 @@ async fn spans_say_what_was_done_and_nothing_of_whose_it_was() {
         assert!(says(told), "{told}");
     }
     // The trace goes on: its id is in the span, as bytes.
-    let trace: Vec<u8> = (0..32)
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&trace[at..at + 2], 16).unwrap())
-        .collect();
+    let trace: Vec<u8> =
+        (0..32).step_by(2).map(|at| u8::from_str_radix(&trace[at..at + 2], 16).unwrap()).collect();
     assert!(memmem::find(&sent, &trace).is_some(), "the parent's trace");
     for hidden in ["canary", "token=", "user-agent", "127.0.0.1"] {
         assert!(!says(hidden), "{hidden}");

@@ -44,7 +44,7 @@ impl Serve {
             }
         };
         start_log_and(self.log_format, "info", traces.as_ref());
-        let status = runtime.block_on(serve(config));
+        let status = runtime.block_on(serve(config, self.config));
         // The runtime is still there to send what is left.
         if let Some(traces) = traces {
             traces.finish();
@@ -53,7 +53,7 @@ impl Serve {
     }
 }
 
-async fn serve(config: Config) -> ExitCode {
+async fn serve(config: Config, file: ConfigFile) -> ExitCode {
     let (address, envoy) = (config.server.listen, config.server.envoy_listen);
     let admin = config.server.admin.as_ref().map(|admin| admin.listen);
     let host = match Host::start(config, Clock::System).await {
@@ -96,6 +96,9 @@ async fn serve(config: Config) -> ExitCode {
         Ok(stop) => stop,
         Err(error) => return refuse(format_args!("signals cannot be received: {error}")),
     };
+    if let Err(error) = change_while_running(&host, file) {
+        return refuse(format_args!("signals cannot be received: {error}"));
+    }
     let bound = listener.local_addr().unwrap_or(address);
     tracing::info!(address = %bound, "listening");
     let asked_by_envoy = async {
@@ -137,6 +140,26 @@ async fn prune_daily(host: &Host) -> Infallible {
         }
         tokio::time::sleep(DAY).await;
     }
+}
+
+/// Has what is put into the plugins folder serve, and at SIGHUP the configuration as it
+/// is then.
+fn change_while_running(host: &Host, file: ConfigFile) -> io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let host = host.clone();
+    #[expect(clippy::disallowed_methods, reason = "it is beside every request")]
+    tokio::spawn(host.clone().watch());
+    #[expect(clippy::disallowed_methods, reason = "it is beside every request")]
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            match file.load() {
+                // How that ends is in the log.
+                Ok(config) => drop(host.reload(config).await),
+                Err(error) => host.refuse_configuration(&error).await,
+            }
+        }
+    });
+    Ok(())
 }
 
 /// Begins to listen for SIGTERM and SIGINT. What comes out is done at the first of

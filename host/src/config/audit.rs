@@ -9,7 +9,7 @@ use super::{
 };
 
 /// `[audit]`: where it is written down who did what.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {
     /// JSON lines besides the database's table.
     pub lines: Option<Lines>,

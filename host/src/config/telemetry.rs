@@ -8,7 +8,7 @@ use super::{
 };
 
 /// `[telemetry]`: where traces go.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Telemetry {
     /// The collector, which takes spans by OTLP over HTTP; none is off.
     pub otlp_endpoint: Option<Url>,

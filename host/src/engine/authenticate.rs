@@ -10,6 +10,7 @@ use super::{
     call::{self, Answer, Call, CallError},
     output::{self, Decision},
     profile::{Step, Watch},
+    quarantine::Source,
     strategy::{Lane, Strategy, end, leave},
 };
 use crate::{
@@ -49,8 +50,9 @@ impl Strategy {
         request: Request<'_>,
         renewing: Renewing,
     ) -> (Answer<Decision>, Renewing) {
-        let (lane, permit) = match self.enter() {
-            Ok(place) => place,
+        let source = || Source::of_request(&request);
+        let (lane, place) = match self.enter(source) {
+            Ok(entered) => entered,
             Err(error) => return (Err(error), renewing),
         };
         let expected = Expected::of(&request.credential);
@@ -65,7 +67,8 @@ impl Strategy {
         self.count(started, &store, &decision);
         self.told(&span, &decision);
         let renewing = store.data_mut().context.renewing.take();
-        leave(store, permit);
+        leave(store, place);
+        self.quarantine.ended(&decision, source);
         let renewing = renewing.unwrap_or_else(|| unreachable!("nobody else takes the lease"));
         (decision, renewing)
     }
@@ -77,7 +80,8 @@ impl Strategy {
         watch: &mut impl Watch,
     ) -> Answer<Decision> {
         let expected = Expected::of(&request.credential);
-        let (lane, permit) = self.enter()?;
+        let source = || Source::of_request(&request);
+        let (lane, place) = self.enter(source)?;
         let new_store = || self.store(lane, request.id, Reach::of(expected.owner.user()));
         let started = Instant::now();
         let mut store = new_store();
@@ -97,7 +101,8 @@ impl Strategy {
         watch.passed(Step::Call);
         let decision = self.decision(&mut store, answer, &expected);
         self.count(started, &store, &decision);
-        leave(store, permit);
+        leave(store, place);
+        self.quarantine.ended(&decision, source);
         watch.passed(Step::Drop);
         decision
     }

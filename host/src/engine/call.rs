@@ -31,6 +31,9 @@ pub enum CallError {
     /// Too many calls are running.
     #[error("{0} calls are running already ([auth.limits] concurrency)")]
     Saturated(usize),
+    /// It broke for many callers, and is out of service.
+    #[error("the strategy is out of service, because it breaks for many")]
+    Quarantined,
     /// It answered, and the answer breaks the contract.
     #[error("the component's answer breaks the contract: {0}")]
     MalformedOutput(&'static str),
@@ -46,6 +49,7 @@ impl CallError {
             Self::Memory(_) => Failure::Memory,
             Self::Saturated(_) => Failure::Saturated,
             Self::MalformedOutput(_) => Failure::Malformed,
+            Self::Quarantined => Failure::Quarantined,
         }
     }
 }

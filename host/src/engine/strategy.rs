@@ -18,14 +18,18 @@ use super::{
     call::{self, Answer, Call, CallError, new_store},
     description::Description,
     limits::{Limits, metered},
+    load::{Examined, LoadError},
     output::{self, Decision},
+    place::{Place, Shares},
+    quarantine::{Quarantine, Source},
     shard_of_this_thread,
     suspicion::Suspicion,
 };
 use crate::{
     bindings,
     capability::{Context, Granted, Reach, Show},
-    identity::{Identity, Outcome, Refusal, RequestId, UserId},
+    config::{Config, Grants},
+    identity::{Credential, Identity, Outcome, Refusal, Request, RequestId, Scheme, UserId},
     metrics::{Failure, Metrics},
     store,
 };
@@ -50,6 +54,14 @@ pub struct Strategy {
     pub(super) digest: String,
     pub(super) limits: Limits,
     pub(super) lanes: Box<[Lane]>,
+    /// The configuration that it was loaded with: the two change together.
+    pub(super) config: Arc<Config>,
+    /// What it was made of, to be made anew with another configuration.
+    pub(super) examined: Arc<Examined>,
+    /// What it is granted.
+    pub(super) grants: Grants,
+    pub(super) quarantine: Quarantine,
+    pub(super) shares: Shares,
     pub(super) suspicion: Suspicion,
     /// Calls that could not wait have wanted to.
     pub(super) waiting: Suspicion,
@@ -82,6 +94,45 @@ impl Strategy {
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// What it is made of.
+    pub(crate) fn examined(&self) -> &Arc<Examined> {
+        &self.examined
+    }
+
+    /// The configuration that it was loaded with.
+    pub(crate) fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// What it is granted.
+    #[must_use]
+    pub fn grants(&self) -> &Grants {
+        &self.grants
+    }
+
+    /// Whether it broke for many, and is out of service.
+    #[must_use]
+    pub fn is_quarantined(&self) -> bool {
+        self.quarantine.is_closed()
+    }
+
+    /// Has it decide a request that presents nothing, before anybody's request is.
+    /// Whatever it decides is well, as long as it decides.
+    pub(crate) async fn try_out(&self) -> Result<(), LoadError> {
+        let request = Request {
+            method: "GET",
+            scheme: Scheme::Http,
+            host: "localhost",
+            path: "/",
+            query: None,
+            client_address: None,
+            credential: Credential::Absent,
+            headers: vec![None; self.description.headers.len()],
+            id: RequestId::new(0),
+        };
+        self.authenticate(request).await.map(drop).map_err(LoadError::Canary)
     }
 
     /// Whether it may store tokens under this name.
@@ -155,14 +206,27 @@ impl Strategy {
     }
 
     /// A place to run a call, on this thread's shard where one is free there.
-    pub(super) fn enter(&self) -> Result<(&Lane, SemaphorePermit<'_>), CallError> {
+    pub(super) fn enter(
+        &self,
+        source: impl Fn() -> Source,
+    ) -> Result<(&Lane, Place<'_>), CallError> {
+        if self.quarantine.is_closed() {
+            self.metrics.failed(Failure::Quarantined);
+            return Err(CallError::Quarantined);
+        }
+        let saturated = || self.saturated(self.limits.concurrency.get());
+        let held = self.shares.take(&source).map_err(|()| saturated())?;
         let mine = shard_of_this_thread(self.lanes.len());
         let (before, after) = self.lanes.split_at(mine);
-        after
+        let found = after
             .iter()
             .chain(before)
-            .find_map(|lane| Some((lane, lane.permits.try_acquire().ok()?)))
-            .ok_or_else(|| self.saturated(self.limits.concurrency.get()))
+            .find_map(|lane| Some((lane, lane.permits.try_acquire().ok()?)));
+        let Some((lane, permit)) = found else {
+            self.shares.refused(source());
+            return Err(saturated());
+        };
+        Ok((lane, Place::new(permit, held)))
     }
 
     /// A place for a log-in. Strangers begin and end them, and have them wait for
@@ -196,7 +260,11 @@ impl Strategy {
         call: impl AsyncFnOnce(&mut Store<Call>, bindings::Strategy) -> wasmtime::Result<A>,
         read: impl FnOnce(&mut ResourceTable, A) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
-        let (lane, permit) = self.enter()?;
+        let source = Source::of_user(match &reach {
+            Reach::User(user) => Some(user),
+            Reach::Anyone | Reach::Nobody => None,
+        });
+        let (lane, place) = self.enter(|| source)?;
         let started = Instant::now();
         let mut store = self.store(lane, request, reach);
         let span = self.span("call");
@@ -212,7 +280,8 @@ impl Strategy {
         if let Err(error) = &read {
             span.record("outcome", error.kind().text());
         }
-        leave(store, permit);
+        leave(store, place);
+        self.quarantine.ended(&read, || source);
         read
     }
 
@@ -282,9 +351,9 @@ impl Strategy {
 }
 
 /// Ends a call: what it left in memory goes before its place is free again.
-pub(super) fn leave(store: Store<Call>, permit: SemaphorePermit<'_>) {
+pub(super) fn leave(store: Store<Call>, place: Place<'_>) {
     end(store);
-    drop(permit);
+    drop(place);
 }
 
 /// Ends a call that keeps its place for another try.

@@ -37,6 +37,8 @@ pub fn admin_router(host: Host) -> Router {
         .routes(routes!(people::keys))
         .routes(routes!(people::revoke_key))
         .routes(routes!(strategies::list))
+        .routes(routes!(strategies::approve))
+        .routes(routes!(strategies::roll_back))
         .split_for_parts();
     router
         .fallback(|| async { Problem::not_found() })

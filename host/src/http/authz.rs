@@ -140,7 +140,8 @@ async fn judge(host: &Host, gateway: Gateway, mut parts: Parts) -> Result<Verdic
             .because("it does not come from an address of trusted_proxies in [server]"));
     }
     let target = gateway.target(&parts)?;
-    let app = target.app(host)?;
+    let config = host.config();
+    let app = target.app(&config)?;
     let peer = Peer::of(&parts, host);
     target.stand_in(&mut parts, app)?;
     let question = Question { host, gateway, app, parts: &parts, id: request_id(&parts) };
@@ -192,7 +193,7 @@ impl Question<'_> {
     }
 
     fn is_own_host(&self) -> bool {
-        hosts::is_own_host(self.host, self.app)
+        hosts::is_own_host(&self.host.config(), self.app)
     }
 
     fn asked(&self) -> Asked<'_> {

@@ -6,6 +6,7 @@
 
 mod answers;
 mod causes;
+mod changes;
 mod counted;
 
 mod verdict;

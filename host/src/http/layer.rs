@@ -147,7 +147,8 @@ fn refuse_cross_site(user: &UserContext, host: &Host, parts: &Parts) -> Result<(
     let Some(origin) = only_value(&parts.headers, header::ORIGIN)? else { return Ok(()) };
     let asked = only_value(&parts.headers, header::HOST)?.unwrap_or_default();
     let ours = origin.split_once("://").is_some_and(|(_, authority)| authority == asked);
-    let public = host.config().server.public_url.as_ref();
+    let config = host.config();
+    let public = config.server.public_url.as_ref();
     if ours || public.is_some_and(|url| url.origin().ascii_serialization() == origin) {
         Ok(())
     } else {

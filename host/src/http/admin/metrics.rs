@@ -84,6 +84,11 @@ fn families(host: &Host) -> Vec<Family> {
             &read.failures,
         ),
         labelled("strategy_loads", "Components that were loaded or refused", "outcome", &loads),
+        gauge(
+            "strategy_quarantined",
+            "Whether a generation is out of service, and no other was approved since",
+            host.registry().quarantined().is_some().into(),
+        ),
         gauge("strategy_calls_running", "Calls of the strategy that run now", running as u64),
         gauge("strategy_calls_max", "Calls of the strategy that can run at once", places as u64),
         counter(
