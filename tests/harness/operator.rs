@@ -9,7 +9,7 @@ pub const ADMIN: &str = "server.admin_listen = '127.0.0.1:0'\n\
      server.admin_token = 'plaintext-canary-admin-token'\n";
 
 /// The token among them.
-const TOKEN: &str = "plaintext-canary-admin-token";
+pub const TOKEN: &str = "plaintext-canary-admin-token";
 
 impl TestApp {
     /// Somebody who reaches the listener for operators and presents nothing.

@@ -121,7 +121,7 @@ async fn a_session_that_an_operator_ends_is_over() {
 async fn a_key_that_an_operator_ends_is_good_no_more() {
     let app = app().await;
     let store = app.host.store();
-    let scope = user(store, "ada").await;
+    let scope = Scope::local_owner();
     let new = NewApiKey { name: "nightly".to_owned(), ..NewApiKey::default() };
     let key = store.api_keys(&scope).create(&new).await.unwrap().text;
     note_secret(&key);
@@ -140,14 +140,15 @@ async fn a_key_that_an_operator_ends_is_good_no_more() {
 
 #[tokio::test]
 async fn an_operator_approves_what_waits_and_rolls_it_back() {
-    let plugins = Plugins::with("none");
-    let app = plugins.start(ADMIN).await;
+    const HELLO: &str = "hello-strategy";
+    let plugins = Plugins::with(HELLO);
+    let app = plugins.start(&format!("{ADMIN}auth.settings.team = 'blue'\n")).await;
     let shown = async || app.operator().get("/admin/api/strategies").await.json();
     let first = shown().await["generations"][0]["digest"].clone();
     assert_eq!(shown().await["generations"][0]["state"], "serving");
 
     // Lower than what serves: somebody has to say yes.
-    let older = with_version(&bytes_of("none"), "none", "0.0.9");
+    let older = with_version(&bytes_of(HELLO), HELLO, "0.0.9");
     let digest = plugins.put(&older);
     let _ = app.host.look().await;
     let waits = shown().await;

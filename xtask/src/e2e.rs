@@ -1,6 +1,7 @@
 //! `cargo xtask e2e`: with real servers and clients.
 
 mod browser;
+mod console;
 mod gateways;
 mod keycloak;
 mod replicas;
@@ -54,6 +55,10 @@ enum Test {
     /// Three servers on one PostgreSQL, asked on and on for provider tokens that live for
     /// seconds: each has to be renewed once.
     Replicas,
+    /// A real Chromium with the console open: charts under load, denials, sessions and keys
+    /// that end, a component approved and rolled back. The pictures stay below
+    /// `target/e2e/console`.
+    Console,
     /// A real Chromium that logs in with su-github over https, against a scripted GitHub.
     SuGithub,
 }
@@ -68,6 +73,7 @@ impl EndToEnd {
             Test::Schemathesis => schemathesis::run(root),
             Test::Gateways => gateways::run(root),
             Test::Replicas => replicas::run(root, self.seconds),
+            Test::Console => console::run(root),
             Test::SuGithub => browser::su_github(root),
         }
     }

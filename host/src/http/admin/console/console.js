@@ -88,7 +88,7 @@ const confirmed = (title, body, yes, grave = false) => new Promise((done) => {
 
 // Charts: the last two minutes, one sample a second.
 
-const WIDTH = 1000;
+let WIDTH = 1000;
 const HEIGHT = 208;
 const LEFT = 56;
 const BOTTOM = 20;
@@ -100,9 +100,9 @@ const nice = (top) => {
 const x = (index) => LEFT + (index / (SAMPLES - 1)) * (WIDTH - LEFT);
 
 const frame = (marks, label) => {
-  const svg = draw("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": label });
+  const svg = draw("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label });
   for (const [y, text] of marks) {
-    svg.append(draw("line", { class: "grid", x1: LEFT, x2: WIDTH, y1: y, y2: y, "vector-effect": "non-scaling-stroke" }));
+    svg.append(draw("line", { class: "grid", x1: LEFT, x2: WIDTH, y1: y, y2: y }));
     const mark = draw("text", { x: LEFT - 8, y: y + 4, "text-anchor": "end" });
     mark.textContent = text;
     svg.append(mark);
@@ -116,21 +116,11 @@ const frame = (marks, label) => {
   return svg;
 };
 
-const plot = (id, svg) => {
-  // As wide as there is room, so that letters keep their shape.
-  const width = $(id).clientWidth;
-  if (width > 0) {
-    svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
-    const stretch = WIDTH / width;
-    for (const mark of svg.querySelectorAll("text")) {
-      const at = mark.getAttribute("x");
-      mark.setAttribute("transform", `translate(${at} 0) scale(${stretch} 1) translate(${-at} 0)`);
-    }
-  }
-  fill(id, svg);
-};
+// As wide as there is room, so that letters keep their shape.
+const measure = (id) => { WIDTH = $(id).clientWidth || WIDTH; };
 
 const stacked = (samples) => {
+  measure("decisions");
   const sums = samples.map((sample) => OUTCOMES.reduce((sum, name) => sum + (sample.rates[name] ?? 0), 0));
   const top = nice(Math.max(1, ...sums));
   const room = HEIGHT - BOTTOM - 8;
@@ -149,7 +139,7 @@ const stacked = (samples) => {
       svg.append(area);
     }
   }
-  plot("decisions", svg);
+  fill("decisions", svg);
   const latest = samples.at(-1)?.rates ?? {};
   fill("outcomes", OUTCOMES.filter((name) => latest[name] || samples.some((sample) => sample.rates[name]) || name === "authenticated")
     .map((name) => entry(name, name, number(latest[name] ?? 0))));
@@ -165,6 +155,7 @@ const LINES = [["p50", "p50"], ["p99", "p99"], ["component", "component p50"]];
 
 // Times differ by powers of ten, and so does the scale.
 const lines = (samples) => {
+  measure("latency");
   const values = samples.flatMap((sample) => LINES.map(([key]) => sample[key])).filter((value) => value);
   const low = 10 ** Math.floor(Math.log10(Math.min(1e-4, ...values)));
   const high = 10 ** Math.ceil(Math.log10(Math.max(1e-3, ...values)));
@@ -182,11 +173,11 @@ const lines = (samples) => {
       const before = samples[index - 1]?.[key] ?? null;
       if (sample[key] !== null) path += `${before === null ? "M" : "L"}${x(offset + index)} ${y(sample[key])}`;
     });
-    const line = draw("path", { class: "line", d: path || "M0 0", "vector-effect": "non-scaling-stroke" });
+    const line = draw("path", { class: "line", d: path || "M0 0" });
     line.style.stroke = `var(--${key})`;
     svg.append(line);
   }
-  plot("latency", svg);
+  fill("latency", svg);
   fill("percentiles", LINES.map(([key, name]) => entry(key, name, duration(latest[key] ?? null))));
 };
 
@@ -354,6 +345,7 @@ const approve = (refused, current) => attempt(async () => {
   const asks = refused.asks_for.length > 0 ? refused.asks_for.map((item) => ["+", item]) : [[" ", "nothing beyond what is approved"]];
   const body = [
     make("p", {}, "It serves at once, in the place of ", make("b", {}, `${current.name} ${current.version}`), "."),
+    make("p", { class: "reason quiet" }, refused.reason),
     difference([["-", short(current.digest)], ["+", short(refused.digest)], ...asks]),
   ];
   if (!(await confirmed("Approve this component?", make("div", {}, body), "Approve"))) return;
