@@ -156,7 +156,7 @@ async fn looked_at(engine: &Engine, config: &Config, path: &Path) -> Listed {
     // A signature is looked at before the lock is.
     let signature = Some(signature).filter(|_| state == ListedState::NeedsApproval);
     let (reason, asks_for) = (Some(refused.reason), refused.asks_for);
-    Listed { reason, asks_for, signature, ..found(state) }
+    Listed { signature, reason, asks_for, ..found(state) }
 }
 
 fn listed(path: &Path, inspection: &Inspection, state: ListedState) -> Listed {

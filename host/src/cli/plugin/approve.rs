@@ -14,16 +14,16 @@ use crate::{
 };
 
 const APPROVE_EXAMPLES: &str = "Examples:
-  vestibule plugin approve su-github
-  vestibule plugin approve su-github --yes
-  vestibule plugin approve su-github --allow-downgrade
+  vestibule plugin approve hello
+  vestibule plugin approve hello --yes
+  vestibule plugin approve hello --allow-downgrade
 
 A server that runs takes the component at once.
 
 Exit status: 0 approved or nothing to approve, 2 declined or something given is wrong.";
 
 const ROLLBACK_EXAMPLES: &str = "Examples:
-  vestibule plugin rollback su-github
+  vestibule plugin rollback hello
 
 A server that runs follows at once. The file that is left stays where it is, and is not
 taken again without approval.

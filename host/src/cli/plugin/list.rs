@@ -20,8 +20,8 @@ const LIST_EXAMPLES: &str = "Examples:
 Exit status: 0 listed, 2 something given is wrong.";
 
 const VERIFY_EXAMPLES: &str = "Examples:
-  vestibule plugin verify downloads/su-github.wasm
-  vestibule plugin verify new.wasm --json && mv new.wasm plugins/su-github.wasm
+  vestibule plugin verify downloads/hello.wasm
+  vestibule plugin verify new.wasm --json && mv new.wasm plugins/hello.wasm
 
 Exit status: 0 it may serve, 2 it is refused.";
 

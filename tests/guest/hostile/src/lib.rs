@@ -47,9 +47,10 @@ impl Plugin for Hostile {
 
 impl UserAuth for Hostile {
     fn authenticate(request: Request) -> Result<Decision, Error> {
-        match request.header(0).unwrap_or_else(usual) {
-            "getrandom" => Ok(Decision::authenticated(draw_by_crate())),
-            how => behaviour::behave(how),
+        match request.header(0) {
+            Some("getrandom") => Ok(Decision::authenticated(draw_by_crate())),
+            Some(how) => behaviour::behave(how),
+            None => behaviour::behave(usual()),
         }
     }
 
