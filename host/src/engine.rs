@@ -23,6 +23,7 @@ mod profile;
 mod quarantine;
 mod registry;
 mod settings;
+mod span;
 mod strategy;
 mod suspicion;
 mod tokens;

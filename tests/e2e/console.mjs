@@ -183,7 +183,7 @@ try {
   await test("the audit tells of all this", async (page) => {
     await enter(page);
     await open(page, "Audit");
-    for (const action of ["session.end", "key.revoke", "plugin.approve", "plugin.rollback"]) {
+    for (const action of ["session.end", "key.revoke", "admin.approve", "admin.rollback"]) {
       await page.locator("#audit-rows tr", { hasText: action }).first().waitFor();
     }
     await show(page, "audit");

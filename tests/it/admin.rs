@@ -177,5 +177,5 @@ async fn an_operator_approves_what_waits_and_rolls_it_back() {
             |entry: &&Value| entry["action"] == action && entry["reason"] == "by an operator";
         audit.iter().any(|entry| found(&entry))
     };
-    assert!(by_operator("plugin.approve") && by_operator("plugin.rollback"), "{audit:?}");
+    assert!(by_operator("admin.approve") && by_operator("admin.rollback"), "{audit:?}");
 }

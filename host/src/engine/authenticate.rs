@@ -11,6 +11,7 @@ use super::{
     output::{self, Decision},
     profile::{Step, Watch},
     quarantine::Source,
+    span::told,
     strategy::{Lane, Strategy, end, leave},
 };
 use crate::{
@@ -39,7 +40,7 @@ impl Strategy {
     pub async fn authenticate(&self, request: Request<'_>) -> Answer<Decision> {
         let span = self.span("authenticate");
         let answer = self.authenticate_watched(request, &mut ()).instrument(span.clone()).await;
-        self.told(&span, &answer);
+        told(&span, &answer);
         answer
     }
 
@@ -65,7 +66,7 @@ impl Strategy {
         let answer = answer.instrument(span.clone()).await;
         let decision = self.decision(&mut store, answer, &expected);
         self.count(started, &store, &decision);
-        self.told(&span, &decision);
+        told(&span, &decision);
         let renewing = store.data_mut().context.renewing.take();
         leave(store, place);
         self.quarantine.ended(&decision, source);

@@ -8,7 +8,7 @@ use std::{
 };
 
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tracing::{Instrument as _, Span};
+use tracing::Instrument as _;
 use wasmtime::{
     Store,
     component::{ComponentExportIndex, InstancePre, ResourceTable},
@@ -19,7 +19,7 @@ use super::{
     description::Description,
     limits::{Limits, metered},
     load::{Examined, LoadError},
-    output::{self, Decision},
+    output,
     place::{Place, Shares},
     quarantine::{Quarantine, Source},
     shard_of_this_thread,
@@ -29,7 +29,7 @@ use crate::{
     bindings,
     capability::{Context, Granted, Reach, Show},
     config::{Config, Grants},
-    identity::{Credential, Identity, Outcome, Refusal, Request, RequestId, Scheme, UserId},
+    identity::{Credential, Identity, Request, RequestId, Scheme, UserId},
     metrics::{Failure, Metrics},
     store,
 };
@@ -298,37 +298,6 @@ impl Strategy {
             Ok(Err(error)) => Err(self.classify(store, &error)),
             Err(_) => Err(CallError::WallBudget(self.limits.wall)),
         }
-    }
-
-    /// The span of a call.
-    pub(super) fn span(&self, what: &'static str) -> Span {
-        tracing::info_span!(
-            target: "vestibule::span",
-            "strategy",
-            strategy.name = self.description.name,
-            plugin.digest = self.digest,
-            call = what,
-            outcome = tracing::field::Empty,
-        )
-    }
-
-    /// Says in a call's span how it ended.
-    pub(super) fn told(&self, span: &Span, answer: &Answer<Decision>) {
-        if span.is_disabled() {
-            return;
-        }
-        span.record(
-            "outcome",
-            match answer {
-                Ok(Ok(decision)) if decision.outcome == Outcome::Anonymous => "anonymous",
-                Ok(Ok(_)) => "authenticated",
-                Ok(Err(Refusal::Unauthenticated(_))) => "unauthenticated",
-                Ok(Err(Refusal::Forbidden(_))) => "forbidden",
-                Ok(Err(Refusal::Unavailable(_))) => "unavailable",
-                Ok(Err(Refusal::Internal(_))) => "broken",
-                Err(error) => error.kind().text(),
-            },
-        );
     }
 
     /// Counts a call that is over.

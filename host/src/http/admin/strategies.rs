@@ -43,7 +43,7 @@ pub(super) async fn approve(
     Document(meant): Document<Meant>,
 ) -> Result<Json<Strategies>, Problem> {
     let approved = host.approve(&meant.digest, meant.allow_downgrade).await;
-    let entry = trail.entry("plugin.approve", Some(&meant.digest));
+    let entry = trail.entry("admin.approve", Some(&meant.digest));
     asked(&trail, entry, approved.as_ref().err()).await;
     approved?;
     Ok(Json(host.strategies()))
@@ -63,7 +63,7 @@ pub(super) async fn roll_back(
     trail: Trail,
 ) -> Result<Json<Strategies>, Problem> {
     let gone_back = host.roll_back().await;
-    let entry = trail.entry("plugin.rollback", None);
+    let entry = trail.entry("admin.rollback", None);
     asked(&trail, entry, gone_back.as_ref().err()).await;
     gone_back?;
     Ok(Json(host.strategies()))

@@ -254,7 +254,11 @@ const table = (id, columns, rows, nothing) => {
   const head = make("tr", {}, columns.map((name) => make("th", { scope: "col" }, name || make("span", { "aria-label": "Action" }))));
   fill(id, make("table", {}, make("thead", {}, head), make("tbody", {}, rows)));
 };
-const cell = (content, kind = "") => make("td", { class: kind }, content ?? "–");
+// A digest is told from others by how it begins.
+const brief = (text) => text?.replace(/\b[0-9a-f]{64}\b/g, (digest) => `${short(digest)}…`);
+const cell = (content, kind = "") => make("td", {
+  class: kind, title: typeof content === "string" && brief(content) !== content ? content : null,
+}, (typeof content === "string" ? brief(content) : content) ?? "–");
 const mono = (text) => make("span", { class: "mono" }, text ?? "–");
 const badge = (text, kind = "") => make("span", { class: `badge ${kind}` }, text);
 const severity = (status) => (status >= 500 ? "bad" : status === 429 ? "" : "warn");
