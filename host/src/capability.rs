@@ -36,6 +36,7 @@ use crate::{
     bindings::vestibule::auth,
     clock::Clock,
     identity::{RequestId, UserId},
+    metrics::Metrics,
     store::Store,
 };
 
@@ -102,6 +103,10 @@ pub(crate) struct Granted {
     pub(crate) tokens: Vec<String>,
     /// What tests look at and put in the place of the world.
     pub(crate) hooks: Hooks,
+    /// What calls count.
+    pub(crate) metrics: Arc<Metrics>,
+    /// What all its calls may log.
+    pub(crate) log_rate: Arc<log::Rate>,
 }
 
 /// Is shown a memory.
@@ -155,6 +160,8 @@ pub(crate) struct Context {
     pub(crate) reach: Reach,
     /// When the call has to end; `None` where it cannot wait.
     pub(crate) ends_at: Option<Instant>,
+    /// How long it has waited for other servers.
+    pub(crate) waited: Duration,
     /// Something was refused, and the operator was told.
     pub(crate) refused: bool,
 }
@@ -164,7 +171,17 @@ impl Context {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
         let log = log::Budget::default();
-        Self { granted, table, log, request, renewing: None, reach, ends_at: None, refused: false }
+        Self {
+            granted,
+            table,
+            log,
+            request,
+            renewing: None,
+            reach,
+            ends_at: None,
+            waited: Duration::ZERO,
+            refused: false,
+        }
     }
 
     /// Takes what the call still holds, to be given back when it is over.

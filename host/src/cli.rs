@@ -1,5 +1,6 @@
 //! The command line: thin subcommands over the library.
 
+mod audit;
 mod check;
 mod db;
 mod doctor;
@@ -19,9 +20,14 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
-use crate::config::{Config, ConfigError};
+use crate::{
+    config::{Config, ConfigError},
+    telemetry::{TARGET, Traces},
+};
 
 /// The file that is read when no other is named.
 const DEFAULT_CONFIG: &str = "vestibule.toml";
@@ -44,6 +50,7 @@ const EXAMPLES: &str = "Examples:
   vestibule check --explain --host wiki.example.com --path /a --user 12345678
   vestibule doctor --config vestibule.toml
   vestibule plugin inspect plugins/none.wasm --json
+  vestibule plugin approve hello
   vestibule keys create --user 12345678 --name nightly
 
 Exit status: 0 done, 1 failed while running, 2 something given is wrong.";
@@ -56,7 +63,7 @@ enum Command {
     Check(check::Check),
     /// Look for the usual mistakes of a set-up: public URL, clocks, proxies, file modes.
     Doctor(doctor::Doctor),
-    /// Look at components.
+    /// Components: look at them, approve them and go back.
     #[command(subcommand)]
     Plugin(plugin::Plugin),
     /// API keys: make, list and end them.
@@ -68,6 +75,9 @@ enum Command {
     /// Users' own secrets, and the secrets that seal them.
     #[command(subcommand)]
     Secrets(secrets::Secrets),
+    /// Who did what.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// The database.
     #[command(subcommand)]
     Db(db::Db),
@@ -115,6 +125,7 @@ pub fn run() -> ExitCode {
         Command::Keys(keys) => keys.run(),
         Command::Users(users) => users.run(),
         Command::Secrets(secrets) => secrets.run(),
+        Command::Audit(audit) => audit.run(),
         Command::Db(db) => db.run(),
         Command::Import(import) => import.run(),
     }
@@ -129,20 +140,31 @@ fn refuse(what: impl std::fmt::Display) -> ExitCode {
 /// Lines to standard error; `VESTIBULE_LOG` chooses which, and `usual` when it is
 /// not set.
 fn start_log(format: LogFormat, usual: &str) {
+    start_log_and(format, usual, None);
+}
+
+/// The same, and spans to a collector.
+fn start_log_and(format: LogFormat, usual: &str, traces: Option<&Traces>) {
     let filter =
         EnvFilter::builder().with_env_var("VESTIBULE_LOG").from_env().unwrap_or_else(|error| {
             eprintln!("warning: VESTIBULE_LOG is not understood, using {usual}: {error}");
             EnvFilter::new(usual)
         });
     let filter = if filter.to_string().is_empty() { EnvFilter::new(usual) } else { filter };
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    // Spans are for collectors.
+    let without_spans = format!("{TARGET}=off").parse();
+    let filter = without_spans.into_iter().fold(filter, EnvFilter::add_directive);
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal());
-    match format {
-        LogFormat::Text => lines.init(),
-        LogFormat::Json => lines.json().flatten_event(true).init(),
-    }
+    let lines = match format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
+        .with(traces.map(Traces::layer))
+        .init();
 }
 
 /// The runtime, with as many workers as the engine has shards.

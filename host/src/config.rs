@@ -5,12 +5,16 @@
 //! its file, line and key, or the name of its variable. What `[auth.settings]`
 //! may hold is for the strategy to say, so that part stays raw here.
 
+mod admin;
 mod apps;
+mod audit;
 mod data;
 mod environment;
 mod grants;
+mod plugins;
 mod server;
 mod source;
+mod telemetry;
 mod values;
 
 use std::{
@@ -20,12 +24,16 @@ use std::{
 
 pub(crate) use self::source::did_you_mean;
 pub use self::{
+    admin::Admin,
     apps::{Ambiguity, App, IdentityHeaders, PublicPath, canonical},
+    audit::{Audit, Lines},
     data::{Encryption, Limits, OnRefreshFailure, ProviderTokens, RateLimits, Secrets, Sessions},
     environment::Environment,
     grants::Grants,
+    plugins::Plugins,
     server::Server,
     source::Source,
+    telemetry::Telemetry,
     values::DatabaseUrl,
 };
 use self::{
@@ -66,6 +74,10 @@ pub struct Config {
     pub provider_tokens: ProviderTokens,
     /// `[rate_limits]`
     pub rate_limits: RateLimits,
+    /// `[audit]`
+    pub audit: Audit,
+    /// `[telemetry]`
+    pub telemetry: Telemetry,
     /// `[plugins]`
     pub plugins: Plugins,
     /// `[auth]`
@@ -81,13 +93,6 @@ pub struct Config {
 pub struct Database {
     /// `sqlite://` and a path, `sqlite::memory:` or `postgres://`.
     pub url: DatabaseUrl,
-}
-
-/// `[plugins]`
-#[derive(Clone, Debug)]
-pub struct Plugins {
-    /// The folder that holds components.
-    pub dir: PathBuf,
 }
 
 /// `[auth]`: which strategy decides, and what it is given.
@@ -228,11 +233,10 @@ impl Config {
         };
         section.finish(mistakes);
 
-        let mut section = root.section("plugins", mistakes);
-        let plugins = Plugins {
-            dir: section.take("dir", mistakes).unwrap_or_else(|| PathBuf::from("plugins")),
-        };
-        section.finish(mistakes);
+        let audit = Audit::read(&mut root, mistakes);
+        let telemetry = Telemetry::read(&mut root, source, mistakes);
+
+        let plugins = Plugins::read(root.section("plugins", mistakes), mistakes);
 
         if !database.url.is_known() {
             let what = format!(
@@ -258,6 +262,8 @@ impl Config {
             secrets,
             provider_tokens,
             rate_limits,
+            audit,
+            telemetry,
             plugins,
             auth,
             apps,

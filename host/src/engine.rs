@@ -18,9 +18,12 @@ mod limits;
 mod load;
 mod login;
 mod output;
+mod place;
 mod profile;
+mod quarantine;
 mod registry;
 mod settings;
+mod span;
 mod strategy;
 mod suspicion;
 mod tokens;
@@ -42,7 +45,7 @@ use wasmtime::{
     Config, Enabled, EngineWeak, Inlining, InstanceAllocationStrategy, PoolingAllocationConfig,
 };
 
-use crate::capability::secrets::FingerprintKey;
+use crate::{capability::secrets::FingerprintKey, metrics::Metrics};
 
 #[doc(hidden)]
 pub use crate::capability::{Hooks, LookUp, Show};
@@ -54,10 +57,14 @@ pub use self::{
     login::{Attempt, Callback, LogOutRedirect, LoginStep, SessionSelector, SignedIn},
     output::{Decision, SessionChange},
     profile::Profile,
-    registry::Registry,
+    registry::{Quarantined, Registry},
     settings::SettingsError,
     strategy::Strategy,
     tokens::Renewal,
+};
+pub(crate) use self::{
+    load::{ComponentFile, Examined, Stamp, components_in, signature_path, stamp_of},
+    registry::CurrentConfig,
 };
 pub(crate) use crate::capability::session_store::Renewing;
 
@@ -78,6 +85,13 @@ pub(crate) async fn all_to_the_end<T: Send + 'static>(
         answers.push(ended(task).await);
     }
     answers
+}
+
+/// Does what blocks on a thread where it may.
+pub(crate) async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    ended(tokio::task::spawn_blocking(work)).await
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one kind of task that outlives its request")]
@@ -167,12 +181,18 @@ pub struct Engine {
     /// The same on every shard, so that a secret has one fingerprint.
     fingerprints: FingerprintKey,
     hooks: Hooks,
+    metrics: Arc<Metrics>,
 }
 
 impl Engine {
     /// Sets up the shards and the thread that keeps their time.
     pub fn new(options: EngineOptions) -> Result<Self, EngineError> {
         Self::hooked(options, Hooks::default())
+    }
+
+    /// How many calls run at once, at most.
+    pub(crate) fn concurrency(&self) -> NonZeroUsize {
+        self.concurrency
     }
 
     /// The same for tests that look into calls.
@@ -190,7 +210,18 @@ impl Engine {
         start_ticker(engines.iter().map(wasmtime::Engine::weak).collect())
             .map_err(EngineError::Ticker)?;
         let fingerprints = FingerprintKey::random().map_err(EngineError::Randomness)?;
-        Ok(Self { shards: engines.into(), concurrency: options.concurrency, fingerprints, hooks })
+        Ok(Self {
+            shards: engines.into(),
+            concurrency: options.concurrency,
+            fingerprints,
+            hooks,
+            metrics: Arc::default(),
+        })
+    }
+
+    /// What its calls count.
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 }
 

@@ -1,22 +1,45 @@
 //! Everything that one running Vestibule shares: the strategy that serves, the
 //! database and the configuration.
 
+mod approval;
+mod doors;
+mod generations;
+mod listing;
+mod load;
+mod lock;
+mod reload;
+mod state;
+mod watch;
+mod written;
+
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
 
+use self::generations::Generations;
+pub use self::{
+    approval::Proposal,
+    listing::{Listed, ListedState},
+    lock::{LockError, Record},
+    reload::ReloadError,
+    state::{Generation, GenerationState, Refused, SignatureState, Strategies},
+};
+
 use crate::{
     assertion::{Assertions, Claims, PublicKey},
     clock::Clock,
     config::Config,
-    engine::{Engine, EngineError, EngineOptions, Hooks, LoadError, Registry, Strategy},
-    limit::{Limited, Limiter, Who},
+    engine::{
+        CurrentConfig, Engine, EngineError, EngineOptions, Hooks, LoadError, Registry, Strategy,
+    },
+    limit::Limiter,
+    metrics::Metrics,
     sandbox::SandboxRuntime,
-    store::{Store, StoreError},
+    store::{AuditEntry, Store, StoreError},
 };
 
 /// Vestibule cannot start. Every text is one line that names the thing and the
@@ -33,6 +56,14 @@ pub enum StartError {
         path: PathBuf,
         /// At which step and why.
         source: LoadError,
+    },
+    /// The strategy is not what was approved.
+    #[error("{}", .source.at(.path))]
+    Lock {
+        /// The component file.
+        path: PathBuf,
+        /// Why it may not serve.
+        source: LockError,
     },
     /// The database cannot be used.
     #[error(transparent)]
@@ -70,10 +101,10 @@ pub struct Host {
 }
 
 struct Shared {
-    config: Config,
     clock: Clock,
     engine: Engine,
     registry: Registry,
+    generations: Generations,
     store: Store,
     limiter: Limiter,
     assertions: Assertions,
@@ -82,7 +113,9 @@ struct Shared {
 }
 
 impl Host {
-    /// Opens the database and loads the strategy that the configuration names.
+    /// Opens the database and loads the strategy that the configuration names. Where its
+    /// file is refused and the one before was approved, that one serves, and the log
+    /// says so.
     pub async fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
         Self::start_hooked(config, clock, Hooks::default()).await
     }
@@ -94,47 +127,56 @@ impl Host {
         clock: Clock,
         hooks: Hooks,
     ) -> Result<Self, StartError> {
+        let config = Arc::new(config);
         let engine = engine(&config, hooks)?;
-        let path = find(&engine, &config).await?;
-        let mut strategy = load(&engine, &config, clock.clone(), &path).await?;
+        let (candidate, refused) = load::first(&engine, &config, &clock).await?;
         let store = Store::open(&config, clock.clone()).await?;
+        let mut strategy = candidate.admitted(clock.now()).await?;
         strategy.keep_in(&store);
+        let loaded = AuditEntry {
+            action: "plugin.load".to_owned(),
+            target: Some(strategy.description().name.clone()),
+            outcome: "done".to_owned(),
+            strategy_digest: Some(strategy.digest().to_owned()),
+            ..AuditEntry::default()
+        };
+        if let Err(error) = store.note(&loaded).await {
+            tracing::error!(%error, action = loaded.action, "the audit has a gap");
+        }
+        engine.metrics().loaded(true);
         let registry = Registry::new(strategy);
-        Ok(Self {
+        let host = Self {
             shared: Arc::new(Shared {
-                config,
                 clock,
                 engine,
                 registry,
+                generations: Generations::default(),
                 store,
                 limiter: Limiter::default(),
                 assertions: Assertions::default(),
                 sandboxes: OnceLock::new(),
                 draining: AtomicBool::new(false),
             }),
-        })
+        };
+        host.remember_approval();
+        if let Some(refused) = refused {
+            host.refuse(refused).await;
+        }
+        Ok(host)
     }
 
     /// Everything that `start` does short of opening the database; for `check`.
     pub async fn check(config: &Config) -> Result<Strategy, StartError> {
-        let engine = engine(config, Hooks::default())?;
-        load(&engine, config, Clock::System, &find(&engine, config).await?).await
+        let config = Arc::new(config.clone());
+        let engine = engine(&config, Hooks::default())?;
+        let path = load::find(&engine, &config).await?;
+        Ok(load::load(&engine, &config, &Clock::System, &path, None, &[]).await?.strategy)
     }
 
-    /// Loads another component in place of the one that serves. Should any step
-    /// fail, the one that serves goes on.
-    pub async fn replace(&self, path: &Path) -> Result<(), StartError> {
-        let Shared { config, clock, engine, registry, store, .. } = &*self.shared;
-        let mut strategy = load(engine, config, clock.clone(), path).await?;
-        strategy.keep_in(store);
-        registry.publish(strategy);
-        Ok(())
-    }
-
-    /// The configuration.
+    /// The configuration of the generation that serves: the two change together.
     #[must_use]
-    pub fn config(&self) -> &Config {
-        &self.shared.config
+    pub fn config(&self) -> CurrentConfig {
+        self.shared.registry.config()
     }
 
     /// The time.
@@ -163,10 +205,9 @@ impl Host {
         self.shared.sandboxes.get().cloned()
     }
 
-    /// Counts one request of somebody's.
-    pub(crate) fn count(&self, who: &Who) -> Result<(), Limited> {
-        let Shared { config, clock, limiter, .. } = &*self.shared;
-        limiter.count(who, &config.rate_limits, clock.now())
+    /// What is counted of all this.
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        self.shared.engine.metrics()
     }
 
     /// Signs who is calling, for an app.
@@ -196,66 +237,4 @@ impl Host {
 fn engine(config: &Config, hooks: Hooks) -> Result<Engine, EngineError> {
     let concurrency = config.auth.limits.concurrency;
     Engine::hooked(EngineOptions { concurrency, ..EngineOptions::default() }, hooks)
-}
-
-/// The component that the configuration names.
-async fn find(engine: &Engine, config: &Config) -> Result<PathBuf, StartError> {
-    let named = PathBuf::from(&config.auth.strategy);
-    engine.find(config).await.map_err(|source| StartError::Load { path: named, source })
-}
-
-/// The only way from a file to a strategy that may serve.
-async fn load(
-    engine: &Engine,
-    config: &Config,
-    clock: Clock,
-    path: &Path,
-) -> Result<Strategy, StartError> {
-    let strategy = engine
-        .load(path, config, clock)
-        .await
-        .map_err(|source| StartError::Load { path: path.to_owned(), source })?;
-    refuse_open_door(config, &strategy)?;
-    refuse_lost_sessions(config, &strategy)?;
-    tracing::info!(
-        strategy.name = strategy.description().name,
-        strategy.version = strategy.description().version,
-        plugin.digest = strategy.digest(),
-        plugin.file = %path.display(),
-        "the strategy is loaded"
-    );
-    Ok(strategy)
-}
-
-/// A strategy that lets everybody in stays on loopback unless the operator insists.
-fn refuse_open_door(config: &Config, strategy: &Strategy) -> Result<(), StartError> {
-    let listen = config.server.listen;
-    let open = strategy.description().local_owner && !listen.ip().is_loopback();
-    if open && !config.server.allow_open {
-        return Err(StartError::Open { listen, strategy: strategy.description().name.clone() });
-    }
-    Ok(())
-}
-
-/// A session's cookie is kept over https, or on this very machine; and the way
-/// back from an identity provider is never what a request says it is.
-fn refuse_lost_sessions(config: &Config, strategy: &Strategy) -> Result<(), StartError> {
-    let origin = config.server.public_origin();
-    let kept = origin.is_some_and(|url| url.scheme() == "https" || is_this_machine(&url));
-    if strategy.description().log_in.is_none() || kept {
-        return Ok(());
-    }
-    Err(StartError::PublicUrl {
-        public_url: config.server.public_url.clone(),
-        strategy: strategy.description().name.clone(),
-    })
-}
-
-fn is_this_machine(url: &url::Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }

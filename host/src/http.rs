@@ -4,6 +4,7 @@
 //! [`identity::Request`](crate::identity::Request), the engine answers, and only
 //! `http/error.rs` turns what went wrong into a status.
 
+mod admin;
 mod auth;
 mod authz;
 mod body;
@@ -31,6 +32,8 @@ mod service;
 mod session;
 mod settings;
 mod shown;
+mod templates;
+mod trail;
 mod whoami;
 
 use axum::{
@@ -44,6 +47,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::document::Group;
 pub use self::{
+    admin::{admin_router, serve_admin},
     edge::EdgeLayer,
     error::Problem,
     extract::Caller,
@@ -61,7 +65,7 @@ pub fn router(host: Host) -> Router {
         .fallback(elsewhere)
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(CatchPanicLayer::custom(|_| Problem::broken().into_response()))
-        .layer(edge::EdgeLayer)
+        .layer(EdgeLayer::around_own(host.clone()))
         .with_state(host)
 }
 

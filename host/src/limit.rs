@@ -9,7 +9,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use crate::{config, identity::UserId};
+use crate::{config, identity::UserId, metrics::Limit};
 
 /// Counters that are kept at most; beyond that, those whose window is over go.
 const MAX_COUNTERS: usize = 100_000;
@@ -30,6 +30,27 @@ pub(crate) enum Who {
 }
 
 impl Who {
+    /// Which limit it is, where it is one on requests.
+    pub(crate) fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::User(_) => Some(Limit::User),
+            Self::Sandboxes(_) => Some(Limit::Sandboxes),
+            Self::Address(_) => Some(Limit::Address),
+            Self::Refused(_) => Some(Limit::Refused),
+            Self::Denied(..) => None,
+        }
+    }
+
+    /// The user and the address, as the audit has them.
+    pub(crate) fn parts(&self) -> (Option<String>, Option<String>) {
+        match self {
+            Self::User(user) | Self::Sandboxes(user) | Self::Denied(user, _) => {
+                (Some(user.to_string()), None)
+            }
+            Self::Address(address) | Self::Refused(address) => (None, Some(address.to_string())),
+        }
+    }
+
     /// An IPv6 address stands for its /64: whoever has one has all of them.
     fn network(&self) -> Self {
         let network = |address: IpAddr| match address {
@@ -49,6 +70,14 @@ struct Counter {
     /// The window, counted from the epoch.
     window: u64,
     requests: u32,
+    /// Somebody was refused.
+    is_over: bool,
+}
+
+impl Counter {
+    fn new(window: u64) -> Self {
+        Self { window, requests: 0, is_over: false }
+    }
 }
 
 /// A limit that was met.
@@ -58,6 +87,8 @@ pub(crate) struct Limited {
     pub(crate) limit: u32,
     /// Seconds until the window ends.
     pub(crate) reset: u64,
+    /// It is the first time in this window.
+    pub(crate) first: bool,
 }
 
 /// Counts requests.
@@ -104,12 +135,13 @@ impl Limiter {
             if full && !counters.live.contains_key(&key) {
                 continue;
             }
-            let counter = counters.live.entry(key).or_insert(Counter { window, requests: 0 });
+            let counter = counters.live.entry(key).or_insert(Counter::new(window));
             if counter.window != window {
-                *counter = Counter { window, requests: 0 };
+                *counter = Counter::new(window);
             }
             if counter.requests >= limit {
-                return Err(Limited { limit, reset: seconds - now % seconds });
+                let first = !std::mem::replace(&mut counter.is_over, true);
+                return Err(Limited { limit, reset: seconds - now % seconds, first });
             }
             counter.requests += 1;
         }
@@ -130,11 +162,13 @@ mod tests {
         let allowed = |name, now| limiter.count(&who(name), &limits, now).is_ok();
         assert!(allowed("ada", 600) && allowed("ada", 600));
         let refused = limiter.count(&who("ada"), &limits, 600);
-        assert_eq!(refused, Err(Limited { limit: 2, reset: 1 }));
+        assert_eq!(refused, Err(Limited { limit: 2, reset: 1, first: true }));
+        let again = limiter.count(&who("ada"), &limits, 600);
+        assert_eq!(again, Err(Limited { limit: 2, reset: 1, first: false }));
         assert!(allowed("bob", 600));
         assert!(allowed("ada", 601) && allowed("ada", 601) && allowed("ada", 602));
         let refused = limiter.count(&who("ada"), &limits, 603);
-        assert_eq!(refused, Err(Limited { limit: 5, reset: 57 }));
+        assert_eq!(refused, Err(Limited { limit: 5, reset: 57, first: true }));
         assert!(allowed("ada", 660));
     }
 }

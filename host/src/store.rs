@@ -31,11 +31,15 @@ mod tokens;
 mod users;
 
 use std::{
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize},
+    },
     time::Duration,
 };
 
-use self::db::{Db, Missing, change, read, transact};
+use arc_swap::ArcSwap;
+
 pub(crate) use self::signing_keys::SigningKey;
 pub use self::{
     api_keys::{ApiKey, ApiKeys, KeyRefusal, NewApiKey, NewKey, VerifiedKey},
@@ -49,11 +53,15 @@ pub use self::{
     sandboxes::{Sandbox, SandboxStatus, Sandboxes},
     scope::Scope,
     secrets::{LoadedSecrets, Secret, Secrets},
-    sessions::{NewSession, Session, SessionKey, SessionLease},
+    sessions::{LiveSession, NewSession, Session, SessionKey, SessionLease},
     settings::{LoadedSettings, Settings},
     status::Status,
     tokens::{StoredToken, TokenLease, TokenState, Tokens},
     users::User,
+};
+use self::{
+    audit::Ledger,
+    db::{Db, Missing, change, read, transact},
 };
 pub use crate::identity::{SessionContent, TokenPair};
 use crate::{
@@ -69,9 +77,11 @@ pub struct Store {
     url: DatabaseUrl,
     cipher: Arc<Cipher>,
     clock: Clock,
-    limits: Limits,
+    limits: Arc<ArcSwap<Limits>>,
     /// When sessions that are over were last cleared away.
     swept_at: Arc<AtomicU64>,
+    leases_held: Arc<AtomicUsize>,
+    ledger: Arc<Ledger>,
 }
 
 /// What the collections are bounded by.
@@ -81,6 +91,12 @@ struct Limits {
     sessions: config::Sessions,
 }
 
+impl Limits {
+    fn of(config: &Config) -> Self {
+        Self { secrets: config.secrets, sessions: config.sessions }
+    }
+}
+
 impl Store {
     /// Opens the database that a configuration names, makes it where there is
     /// none, and migrates it. With a secret that does not open what rests in
@@ -88,20 +104,28 @@ impl Store {
     pub async fn open(config: &Config, clock: Clock) -> Result<Self, StoreError> {
         let url = &config.database.url;
         let cipher = Cipher::configured(&config.encryption, url)?;
+        let ledger = Arc::new(Ledger::open(&config.audit)?);
         let db = Db::open(url, Missing::Make).await?;
         let store = Self {
             db,
             url: url.clone(),
             cipher: Arc::new(cipher),
             clock,
-            limits: Limits { secrets: config.secrets, sessions: config.sessions },
+            limits: Arc::new(ArcSwap::from_pointee(Limits::of(config))),
             swept_at: Arc::default(),
+            leases_held: Arc::default(),
+            ledger,
         };
         store.refuse_unknown_keys().await?;
         store.db.migrate(url).await?;
         store.note_active_key().await?;
         store.make_local_owner().await?;
         Ok(store)
+    }
+
+    /// Bounds the collections as another configuration says, from now on.
+    pub(crate) fn bound(&self, config: &Config) {
+        self.limits.store(Arc::new(Limits::of(config)));
     }
 
     /// Whether the database answers.

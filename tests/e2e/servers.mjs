@@ -85,12 +85,17 @@ export const conversation = (program, parameters, environment) => {
     env: { ...process.env, ...environment },
   });
   const lines = createInterface({ input: running.stdout })[Symbol.asyncIterator]();
+  const next = async () => {
+    const { value, done } = await lines.next();
+    if (done) throw new Error("it ended");
+    return JSON.parse(value);
+  };
   return {
-    tell: async (line) => {
+    // What it says of itself, where it does.
+    first: next,
+    tell: (line) => {
       running.stdin.write(`${line}\n`);
-      const { value, done } = await lines.next();
-      if (done) throw new Error("it ended");
-      return JSON.parse(value);
+      return next();
     },
     stop: () => { running.stdin.end(); },
   };

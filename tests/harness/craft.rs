@@ -4,7 +4,10 @@
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
-use wasm_encoder::{Component, ComponentSectionId, InstanceSection, RawSection, Section as _};
+use wasm_encoder::{
+    Component, ComponentSection as _, ComponentSectionId, CustomSection, InstanceSection,
+    RawSection, Section as _,
+};
 use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
 use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve};
 
@@ -69,4 +72,32 @@ fn encode(wit: &Path) -> anyhow::Result<Vec<u8>> {
     let mut module = dummy_module(&resolve, world, ManglingAndAbi::Legacy(LiftLowerAbi::Sync));
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
     ComponentEncoder::default().module(&module)?.validate(true).encode()
+}
+
+/// A component with another text of the same length in its data.
+#[must_use]
+pub fn with_text(component: &[u8], from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len(), "offsets would not fit any more");
+    let mut changed = component.to_vec();
+    let found: Vec<usize> = memchr::memmem::find_iter(component, from).collect();
+    assert!(!found.is_empty(), "it has no {from:?}");
+    for at in found {
+        changed[at..at + to.len()].copy_from_slice(to.as_bytes());
+    }
+    changed
+}
+
+/// A component of another version than `0.1.0`, which stands behind its name.
+#[must_use]
+pub fn with_version(component: &[u8], name: &str, version: &str) -> Vec<u8> {
+    with_text(component, &format!("{name}0.1.0"), &format!("{name}{version}"))
+}
+
+/// A component that differs by a custom section alone.
+#[must_use]
+pub fn labelled(component: &[u8], label: &str) -> Vec<u8> {
+    let mut labelled = component.to_vec();
+    let section = CustomSection { name: "label".into(), data: label.as_bytes().into() };
+    section.append_to_component(&mut labelled);
+    labelled
 }

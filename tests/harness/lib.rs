@@ -12,8 +12,10 @@ pub mod keycloak;
 pub mod keys;
 pub mod logs;
 pub mod memory;
+pub mod operator;
 pub mod peer;
 pub mod pen;
+pub mod plugins;
 pub mod puppet;
 pub mod readings;
 pub mod run;
@@ -110,7 +112,17 @@ impl TestApp {
             database.url,
             component(name).display(),
         );
-        let config = Config::parse(None, &text, Environment::fixed(environment))
+        Self::start_text(database, &text, environment, hooks).await
+    }
+
+    /// Starts Vestibule on a whole configuration, which names the database.
+    pub async fn start_text(
+        database: &Database,
+        text: &str,
+        environment: &[(&str, &str)],
+        hooks: Hooks,
+    ) -> Result<Self, StartError> {
+        let config = Config::parse(None, text, Environment::fixed(environment))
             .expect("the configuration is well formed");
         let (clock, folder) = (database.clock.clone(), Arc::clone(&database.folder));
         let host = Host::start_hooked(config, clock.clone(), hooks).await?;

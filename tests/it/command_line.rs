@@ -14,17 +14,17 @@ use serde_json::Value;
 use tempfile::TempDir;
 use vestibule_tests::{component, craft, workspace};
 
-fn vestibule(arguments: &[&str], folder: &Path) -> Command {
+pub(crate) fn vestibule(arguments: &[&str], folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule-under-test"));
     command.args(arguments).current_dir(folder).env_clear();
     command
 }
 
-fn run(arguments: &[&str], folder: &Path) -> Output {
+pub(crate) fn run(arguments: &[&str], folder: &Path) -> Output {
     vestibule(arguments, folder).output().unwrap()
 }
 
-fn errors(output: &Output) -> String {
+pub(crate) fn errors(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn installed(toml: &str) -> TempDir {
 }
 
 /// Puts one more component where the others are.
-fn add(folder: &TempDir, name: &str) {
+pub(crate) fn add(folder: &TempDir, name: &str) {
     let file = folder.path().join(format!("plugins/{name}.wasm"));
     fs::copy(component(name), file).unwrap();
 }
@@ -54,7 +54,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts it in a folder that [`installed`] made.
-    fn start(folder: &Path) -> Self {
+    pub(crate) fn start(folder: &Path) -> Self {
         let mut command = vestibule(&["serve", "--log-format", "json"], folder);
         command.env("VESTIBULE_SERVER_DRAIN", "0s");
         Self::of(command)
@@ -71,7 +71,7 @@ impl Server {
     }
 
     /// Reads the log as far as a line with this message.
-    fn wait_for(&mut self, message: &str) -> Value {
+    pub(crate) fn wait_for(&mut self, message: &str) -> Value {
         loop {
             let mut line = String::new();
             assert_ne!(self.log.read_line(&mut line).unwrap(), 0, "it ended before {message:?}");
@@ -93,13 +93,17 @@ impl Server {
         self.end()
     }
 
-    fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
         let id = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
     }
 
     /// Waits for the end, which must be a good one, and returns the rest of the log.
-    fn end(mut self) -> String {
+    pub(crate) fn end(mut self) -> String {
         let mut rest = String::new();
         self.log.read_to_string(&mut rest).unwrap();
         assert_eq!(self.process.wait().unwrap().code(), Some(0), "{rest}");

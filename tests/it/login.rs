@@ -438,6 +438,9 @@ async fn log_ins_and_refusals_are_in_the_audit() {
     assert!(shown.contains(&"ada log-in done".to_owned()), "{shown:?}");
     assert!(shown.contains(&"ada log-out done".to_owned()), "{shown:?}");
     assert!(shown.contains(&"- log-in refused".to_owned()), "{shown:?}");
+    for entry in entries.iter().filter(|entry| entry.action.starts_with("log-")) {
+        assert!(entry.request_id.is_some() && entry.strategy_digest.is_some(), "{entry:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! Vestibule through its front door.
 
 mod abuse;
+mod admin;
 mod api;
+mod audit;
 mod authz;
 mod capabilities;
 mod client;
@@ -9,19 +11,24 @@ mod command_line;
 mod contract;
 mod doctor;
 mod faults;
+mod generations;
 mod hostile_calls;
 mod hostile_files;
 mod house;
 mod http_client;
 mod jose;
 mod login;
+mod metrics;
 mod mu_keycloak;
 mod openapi;
 mod operator;
+mod plugin_commands;
 mod provider_tokens;
 mod sessions;
 mod settings;
 mod stores;
 mod su_github;
+mod swaps;
 mod token_store;
+mod traces;
 mod whoami;

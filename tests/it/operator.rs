@@ -212,6 +212,12 @@ async fn secrets_come_from_standard_input_or_a_file_and_are_never_printed() {
     assert!(store.secrets(&scope).get("FROM_INPUT").await.unwrap().is_none());
     let audit = installed.database.scalar("select group_concat(action) from audit").await;
     assert_eq!(audit, "secret.set,secret.set,secret.rm");
+    let listed = installed.json(&["audit", "list", "--since", "1h", "--limit", "2", "--json"]);
+    let actions = [&listed[0]["action"], &listed[1]["action"], &listed[2]];
+    assert_eq!(actions[2], &Value::Null, "{listed}");
+    assert!(listed.to_string().contains("by the command line"), "{listed}");
+    let table = said(&installed.run(&["audit", "list"]));
+    assert!(table.starts_with("TIME ") && table.contains("secret.rm"), "{table}");
 }
 
 #[tokio::test]

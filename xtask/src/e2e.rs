@@ -1,6 +1,7 @@
 //! `cargo xtask e2e`: with real servers and clients.
 
 mod browser;
+mod console;
 mod gateways;
 mod keycloak;
 mod replicas;
@@ -64,6 +65,10 @@ enum Test {
     /// A steady load of requests and log-ins: nothing fails, and neither memory nor open files
     /// grow.
     Soak,
+    /// A real Chromium with the console open: charts under load, denials, sessions and keys
+    /// that end, a component approved and rolled back. The pictures stay below
+    /// `target/e2e/console`.
+    Console,
     /// A real Chromium that logs in with su-github over https, against a scripted GitHub.
     SuGithub,
 }
@@ -79,6 +84,7 @@ impl EndToEnd {
             Test::Gateways => gateways::run(root),
             Test::Replicas => replicas::run(root, self.seconds.unwrap_or(60)),
             Test::Soak => soak::run(root, self.seconds.unwrap_or(600), self.rate, self.debug),
+            Test::Console => console::run(root),
             Test::SuGithub => browser::su_github(root),
         }
     }

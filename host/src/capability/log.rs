@@ -1,5 +1,8 @@
 //! `log`: a strategy's lines in the operator's log, bounded and made harmless.
 
+mod rate;
+
+pub(crate) use self::rate::Rate;
 use super::Context;
 use crate::{
     bindings::vestibule::auth::log::{Field, Host, Level},
@@ -61,6 +64,18 @@ impl Host for Context {
         // As it will be written: escaping makes more of it.
         if !self.log.take(message.len() + fields.len()) {
             return Ok(());
+        }
+        match self.granted.log_rate.take() {
+            Some(0) => {}
+            Some(lines) => tracing::warn!(
+                strategy.name = self.granted.strategy,
+                lines,
+                "the strategy wrote more lines in a second than it may, they were dropped"
+            ),
+            None => {
+                self.granted.metrics.dropped_lines(1);
+                return Ok(());
+            }
         }
         let strategy = self.granted.strategy.as_str();
         let request = self.request;

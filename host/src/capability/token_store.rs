@@ -16,6 +16,7 @@ use crate::{
         types::NewToken,
     },
     identity::{LOCAL_OWNER, UserId},
+    metrics::Refresh,
     store::{self, Store},
     text::{cut, escape},
 };
@@ -92,6 +93,7 @@ impl HostLease for Context {
         &mut self,
         this: Resource<Lease>,
     ) -> wasmtime::Result<Result<(), StoreError>> {
+        self.granted.metrics.refreshed(Refresh::TokenKept);
         Ok(self.table.get_mut(&this)?.held()?.abandon_rotation().await.map_err(told))
     }
 
@@ -105,7 +107,11 @@ impl HostLease for Context {
         if lease.name() != name {
             return Ok(Err(StoreError::NotGranted(short(name))));
         }
-        Ok(lease.save(pair).await?.map_err(told))
+        let saved = lease.save(pair).await?;
+        if saved.is_ok() {
+            self.granted.metrics.refreshed(Refresh::TokenRenewed);
+        }
+        Ok(saved.map_err(told))
     }
 
     async fn mark_reconnect(
@@ -113,6 +119,7 @@ impl HostLease for Context {
         this: Resource<Lease>,
         reason: String,
     ) -> wasmtime::Result<Result<(), StoreError>> {
+        self.granted.metrics.refreshed(Refresh::TokenReconnect);
         let reason = escape(&cut(reason, MAX_REASON_BYTES));
         Ok(self.table.get_mut(&this)?.held()?.mark_reconnect(&reason).await.map_err(told))
     }

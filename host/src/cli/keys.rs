@@ -94,6 +94,11 @@ async fn create(
 ) -> anyhow::Result<ExitCode> {
     let scope = owner.scope(store).await?;
     let made = store.api_keys(&scope).create(new).await?;
+    // A key that nobody was told of is none.
+    if let Err(error) = note(store, Some(&scope), "key.create", &made.key.id).await {
+        store.api_keys(&scope).revoke(&made.key.id).await?;
+        return Err(error);
+    }
     let text = reveal(&made.text);
     if json {
         let mut shown = serde_json::to_value(&made.key)?;
@@ -103,7 +108,6 @@ async fn create(
         eprintln!("This is the only time that the key is shown:");
         println!("{text}");
     }
-    note(store, Some(&scope), "key.create", &made.key.id).await?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,4 +1,7 @@
-//! `vestibule plugin inspect`
+//! `vestibule plugin`
+
+mod approve;
+mod list;
 
 use std::{
     num::NonZeroUsize,
@@ -11,9 +14,17 @@ use clap::Subcommand;
 use super::{LogFormat, refuse, runtime, start_log};
 use crate::engine::{Engine, EngineOptions, GrantSource, Inspection, Setting, SettingType};
 
-/// Look at components.
+/// Components: look at them, approve them and go back.
 #[derive(Debug, Subcommand)]
 pub(super) enum Plugin {
+    /// Say which components there are, and what becomes of each.
+    List(list::List),
+    /// Hold a file against pin, signatures, contract, lock, grants and settings.
+    Verify(list::Verify),
+    /// Show what a component asks for, and approve it.
+    Approve(approve::Approve),
+    /// Go back to the component that was approved before.
+    Rollback(approve::Rollback),
     /// Say what a component is and what it could reach, without granting it anything.
     Inspect {
         /// The component file.
@@ -27,7 +38,13 @@ pub(super) enum Plugin {
 impl Plugin {
     pub(super) fn run(self) -> ExitCode {
         start_log(LogFormat::Text, "warn");
-        let Self::Inspect { file, json } = self;
+        let (file, json) = match self {
+            Self::List(list) => return list.run(),
+            Self::Verify(verify) => return verify.run(),
+            Self::Approve(approve) => return approve.run(),
+            Self::Rollback(rollback) => return rollback.run(),
+            Self::Inspect { file, json } => (file, json),
+        };
         let inspection = match inspect(&file) {
             Ok(inspection) => inspection,
             Err(error) => return refuse(error),

@@ -1,6 +1,6 @@
 //! `vestibule serve`
 
-use std::{future::pending, io, process::ExitCode};
+use std::{convert::Infallible, future::pending, io, process::ExitCode, time::Duration};
 
 use clap::Args;
 use tokio::{
@@ -8,8 +8,10 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use super::{ConfigFile, LogFormat, refuse, runtime, start_log};
-use crate::{clock::Clock, config::Config, host::Host, http};
+use super::{ConfigFile, LogFormat, refuse, runtime, start_log_and};
+use crate::{clock::Clock, config::Config, host::Host, http, telemetry::Traces};
+
+const DAY: Duration = Duration::from_hours(24);
 
 /// Serve requests until SIGTERM or SIGINT.
 #[derive(Debug, Args)]
@@ -23,23 +25,37 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> ExitCode {
-        start_log(self.log_format, "info");
         let config = match self.config.load() {
             Ok(config) => config,
             Err(error) => return refuse(error),
         };
-        match runtime() {
-            Ok(runtime) => runtime.block_on(serve(config)),
+        let runtime = match runtime() {
+            Ok(runtime) => runtime,
             Err(error) => {
                 eprintln!("error: the runtime cannot be started: {error}");
-                ExitCode::FAILURE
+                return ExitCode::FAILURE;
             }
+        };
+        let traces = {
+            let _within = runtime.enter();
+            match Traces::start(&config.telemetry) {
+                Ok(traces) => traces,
+                Err(error) => return refuse(format_args!("[telemetry] otlp_endpoint: {error}")),
+            }
+        };
+        start_log_and(self.log_format, "info", traces.as_ref());
+        let status = runtime.block_on(serve(config, self.config));
+        // The runtime is still there to send what is left.
+        if let Some(traces) = traces {
+            traces.finish();
         }
+        status
     }
 }
 
-async fn serve(config: Config) -> ExitCode {
+async fn serve(config: Config, file: ConfigFile) -> ExitCode {
     let (address, envoy) = (config.server.listen, config.server.envoy_listen);
+    let admin = config.server.admin.as_ref().map(|admin| admin.listen);
     let host = match Host::start(config, Clock::System).await {
         Ok(host) => host,
         Err(error) => return refuse(error),
@@ -63,12 +79,26 @@ async fn serve(config: Config) -> ExitCode {
         },
         None => None,
     };
+    let admin = match admin {
+        Some(address) => match TcpListener::bind(address).await {
+            Ok(listener) => Some(listener),
+            Err(error) => {
+                return refuse(format_args!(
+                    "cannot listen on {address}: {error}; set [server] admin_listen"
+                ));
+            }
+        },
+        None => None,
+    };
     // Before anybody learns that this process listens: a signal that comes
     // earlier than its handler kills.
     let stop = match listen_for_stop() {
         Ok(stop) => stop,
         Err(error) => return refuse(format_args!("signals cannot be received: {error}")),
     };
+    if let Err(error) = change_while_running(&host, file) {
+        return refuse(format_args!("signals cannot be received: {error}"));
+    }
     let bound = listener.local_addr().unwrap_or(address);
     tracing::info!(address = %bound, "listening");
     let asked_by_envoy = async {
@@ -77,10 +107,19 @@ async fn serve(config: Config) -> ExitCode {
             None => pending().await,
         }
     };
+    let asked_by_operators = async {
+        match admin {
+            Some(listener) => http::serve_admin(listener, host.clone()).await,
+            None => pending().await,
+        }
+    };
+    let pruned = prune_daily(&host);
     // Envoy is answered for as long as everybody else.
     let served = tokio::select! {
         served = http::serve(listener, host.clone(), stop) => served,
         never = asked_by_envoy => match never {},
+        never = asked_by_operators => match never {},
+        never = pruned => match never {},
     };
     match served {
         Ok(()) => ExitCode::SUCCESS,
@@ -89,6 +128,38 @@ async fn serve(config: Config) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Deletes what the audit need not keep, at the start and every day.
+async fn prune_daily(host: &Host) -> Infallible {
+    loop {
+        match host.store().prune_audit().await {
+            Ok(0) => {}
+            Ok(entries) => tracing::info!(entries, "old entries of the audit are deleted"),
+            Err(error) => tracing::warn!(%error, "old entries of the audit cannot be deleted"),
+        }
+        tokio::time::sleep(DAY).await;
+    }
+}
+
+/// Has what is put into the plugins folder serve, and at SIGHUP the configuration as it
+/// is then.
+fn change_while_running(host: &Host, file: ConfigFile) -> io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let host = host.clone();
+    #[expect(clippy::disallowed_methods, reason = "it is beside every request")]
+    tokio::spawn(host.clone().watch());
+    #[expect(clippy::disallowed_methods, reason = "it is beside every request")]
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            match file.load() {
+                // How that ends is in the log.
+                Ok(config) => drop(host.reload(config).await),
+                Err(error) => host.refuse_configuration(&error).await,
+            }
+        }
+    });
+    Ok(())
 }
 
 /// Begins to listen for SIGTERM and SIGINT. What comes out is done at the first of

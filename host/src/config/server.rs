@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::{
+    admin::Admin,
     source::{Mistakes, Section, Source},
     values::{self, Network, Span},
 };
@@ -39,6 +40,8 @@ pub struct Server {
     pub shutdown_timeout: Duration,
     /// The key that other services present.
     pub service_key: Option<SecretString>,
+    /// The listener for operators, where there is one.
+    pub admin: Option<Admin>,
 }
 
 impl Server {
@@ -89,9 +92,10 @@ impl Server {
             service_key: section.shared_key(
                 "service_key",
                 "service_key_file",
-                "AUTOMATIONS_SERVICE_KEY",
+                Some("AUTOMATIONS_SERVICE_KEY"),
                 mistakes,
             ),
+            admin: Admin::read(&mut section, mistakes),
         };
         section.finish(mistakes);
         if server.public_url.as_ref().is_some_and(|url| !values::is_origin(url)) {

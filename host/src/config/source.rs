@@ -284,7 +284,7 @@ impl Section<'_> {
         &mut self,
         name: &'static str,
         file_name: &'static str,
-        variable: &str,
+        variable: Option<&str>,
         mistakes: &mut Mistakes,
     ) -> Option<SecretString> {
         let inline: Option<String> = self.take(name, mistakes);
@@ -304,7 +304,7 @@ impl Section<'_> {
                     return None;
                 }
             },
-            (None, None) => self.source.environment.get(variable)?,
+            (None, None) => self.source.environment.get(variable?)?,
         };
         // Nothing at all would be matched by an empty header.
         if text.len() < MIN_SHARED_KEY_BYTES {

@@ -6,6 +6,7 @@ use crate::{
     engine::{self, CallError, Decision, Renewing, SessionChange, Strategy},
     host::Host,
     identity::{Credential, PresentedSession, Refusal, Request},
+    metrics::Refresh,
     store::{Session, StoreError},
 };
 
@@ -112,18 +113,35 @@ impl Host {
         let mut asked = request.borrow();
         asked.credential = credential(&session);
         let (answer, Renewing(mut lease)) = strategy.renew(asked, Renewing(lease)).await;
-        match &answer {
+        let became = match &answer {
             Ok(Ok(Decision { session: SessionChange::Replace(content), .. })) => {
                 lease.save(content).await?;
+                Refresh::SessionRenewed
             }
             Ok(
                 Ok(Decision { session: SessionChange::Clear, .. })
                 | Err(Refusal::Unauthenticated(_)),
-            ) => self.store().end_this(&session).await?,
-            Ok(_) | Err(_) => {}
+            ) => {
+                self.store().end_this(&session).await?;
+                Refresh::SessionOver
+            }
+            Ok(_) | Err(_) => Refresh::SessionKept,
+        };
+        self.metrics().refreshed(became);
+        if let Some(reason) = failure(&answer) {
+            self.note_failed_refresh(&session.user, "session", reason, request.rest.id);
         }
         lease.release().await?;
         Ok(answer?)
+    }
+}
+
+/// Why a renewal came to nothing, where it did.
+fn failure(answer: &Result<Result<Decision, Refusal>, CallError>) -> Option<String> {
+    match answer {
+        Ok(Ok(_)) => None,
+        Ok(Err(refusal)) => Some(refusal.to_string()),
+        Err(error) => Some(error.to_string()),
     }
 }
 

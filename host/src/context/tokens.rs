@@ -79,7 +79,12 @@ impl TokenProvider {
         }
         let strategy = self.host.registry().current();
         let user = self.identity.user_id.as_ref();
-        let offered = strategy.provider_token(user, provider, renewal, self.request).await??;
+        let offered = strategy.provider_token(user, provider, renewal, self.request).await?;
+        if let Err(refusal) = &offered {
+            let (owner, why) = (&self.scope.user, refusal.to_string());
+            self.host.note_failed_refresh(owner, provider, why, self.request);
+        }
+        let offered = offered?;
         if let Some(token) = offered {
             return Ok(token);
         }

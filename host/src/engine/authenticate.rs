@@ -1,14 +1,17 @@
 //! The path of every request: one call of `authenticate`, with or without a
 //! fiber.
 
-use std::mem;
+use std::{mem, time::Instant};
 
+use tracing::Instrument as _;
 use wasmtime::{Store, component::TypedFunc};
 
 use super::{
     call::{self, Answer, Call, CallError},
     output::{self, Decision},
     profile::{Step, Watch},
+    quarantine::Source,
+    span::told,
     strategy::{Lane, Strategy, end, leave},
 };
 use crate::{
@@ -35,7 +38,10 @@ const TRY_TICKS: u32 = 3;
 impl Strategy {
     /// Decides who sent a request.
     pub async fn authenticate(&self, request: Request<'_>) -> Answer<Decision> {
-        self.authenticate_watched(request, &mut ()).await
+        let span = self.span("authenticate");
+        let answer = self.authenticate_watched(request, &mut ()).instrument(span.clone()).await;
+        told(&span, &answer);
+        answer
     }
 
     /// Decides who sent a request with a session that is due, and has the strategy
@@ -45,17 +51,25 @@ impl Strategy {
         request: Request<'_>,
         renewing: Renewing,
     ) -> (Answer<Decision>, Renewing) {
-        let (lane, permit) = match self.enter() {
-            Ok(place) => place,
+        let source = || Source::of_request(&request);
+        let (lane, place) = match self.enter(source) {
+            Ok(entered) => entered,
             Err(error) => return (Err(error), renewing),
         };
         let expected = Expected::of(&request.credential);
         let mut store = self.store(lane, request.id, Reach::of(expected.owner.user()));
         store.data_mut().context.renewing = Some(renewing);
-        let answer = self.authenticate_on_a_fiber(lane, &mut store, &request, &mut ()).await;
+        let started = Instant::now();
+        let span = self.span("renew");
+        let mut watch = ();
+        let answer = self.authenticate_on_a_fiber(lane, &mut store, &request, &mut watch);
+        let answer = answer.instrument(span.clone()).await;
         let decision = self.decision(&mut store, answer, &expected);
+        self.count(started, &store, &decision);
+        told(&span, &decision);
         let renewing = store.data_mut().context.renewing.take();
-        leave(store, permit);
+        leave(store, place);
+        self.quarantine.ended(&decision, source);
         let renewing = renewing.unwrap_or_else(|| unreachable!("nobody else takes the lease"));
         (decision, renewing)
     }
@@ -67,8 +81,10 @@ impl Strategy {
         watch: &mut impl Watch,
     ) -> Answer<Decision> {
         let expected = Expected::of(&request.credential);
-        let (lane, permit) = self.enter()?;
+        let source = || Source::of_request(&request);
+        let (lane, place) = self.enter(source)?;
         let new_store = || self.store(lane, request.id, Reach::of(expected.owner.user()));
+        let started = Instant::now();
         let mut store = new_store();
         watch.passed(Step::Store);
         let mut answer = None;
@@ -85,7 +101,9 @@ impl Strategy {
         };
         watch.passed(Step::Call);
         let decision = self.decision(&mut store, answer, &expected);
-        leave(store, permit);
+        self.count(started, &store, &decision);
+        leave(store, place);
+        self.quarantine.ended(&decision, source);
         watch.passed(Step::Drop);
         decision
     }

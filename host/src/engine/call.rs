@@ -9,6 +9,7 @@ use super::limits::{Limits, MAX_CROSSING_BYTES, Meter};
 use crate::{
     capability::{Context, Violation},
     identity::Refusal,
+    metrics::Failure,
 };
 
 /// Why a call gave no answer. A strategy's own refusal is not among these: it
@@ -30,9 +31,27 @@ pub enum CallError {
     /// Too many calls are running.
     #[error("{0} calls are running already ([auth.limits] concurrency)")]
     Saturated(usize),
+    /// It broke for many callers, and is out of service.
+    #[error("the strategy is out of service, because it breaks for many")]
+    Quarantined,
     /// It answered, and the answer breaks the contract.
     #[error("the component's answer breaks the contract: {0}")]
     MalformedOutput(&'static str),
+}
+
+impl CallError {
+    /// What is counted.
+    pub(super) fn kind(&self) -> Failure {
+        match self {
+            Self::Trap(_) => Failure::Trap,
+            Self::CpuBudget(_) => Failure::Cpu,
+            Self::WallBudget(_) => Failure::Wall,
+            Self::Memory(_) => Failure::Memory,
+            Self::Saturated(_) => Failure::Saturated,
+            Self::MalformedOutput(_) => Failure::Malformed,
+            Self::Quarantined => Failure::Quarantined,
+        }
+    }
 }
 
 /// A strategy's own refusal inside, the engine's outside: only the outer one

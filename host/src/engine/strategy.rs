@@ -8,6 +8,7 @@ use std::{
 };
 
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tracing::Instrument as _;
 use wasmtime::{
     Store,
     component::{ComponentExportIndex, InstancePre, ResourceTable},
@@ -17,13 +18,19 @@ use super::{
     call::{self, Answer, Call, CallError, new_store},
     description::Description,
     limits::{Limits, metered},
-    output, shard_of_this_thread,
+    load::{Examined, LoadError},
+    output,
+    place::{Place, Shares},
+    quarantine::{Quarantine, Source},
+    shard_of_this_thread,
     suspicion::Suspicion,
 };
 use crate::{
     bindings,
     capability::{Context, Granted, Probe, Reach, Show},
-    identity::{Identity, RequestId, UserId},
+    config::{Config, Grants},
+    identity::{Credential, Identity, Request, RequestId, Scheme, UserId},
+    metrics::{Failure, Metrics},
     store,
 };
 
@@ -47,6 +54,14 @@ pub struct Strategy {
     pub(super) digest: String,
     pub(super) limits: Limits,
     pub(super) lanes: Box<[Lane]>,
+    /// The configuration that it was loaded with: the two change together.
+    pub(super) config: Arc<Config>,
+    /// What it was made of, to be made anew with another configuration.
+    pub(super) examined: Arc<Examined>,
+    /// What it is granted.
+    pub(super) grants: Grants,
+    pub(super) quarantine: Quarantine,
+    pub(super) shares: Shares,
     pub(super) suspicion: Suspicion,
     /// Calls that could not wait have wanted to.
     pub(super) waiting: Suspicion,
@@ -56,6 +71,7 @@ pub struct Strategy {
     pub(super) destinations: Vec<url::Origin>,
     /// Names under which tokens may be stored.
     pub(super) token_names: Vec<String>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl fmt::Debug for Strategy {
@@ -88,9 +104,55 @@ impl Strategy {
         }
     }
 
+    /// What it is made of.
+    pub(crate) fn examined(&self) -> &Arc<Examined> {
+        &self.examined
+    }
+
+    /// The configuration that it was loaded with.
+    pub(crate) fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// What it is granted.
+    #[must_use]
+    pub fn grants(&self) -> &Grants {
+        &self.grants
+    }
+
+    /// Whether it broke for many, and is out of service.
+    #[must_use]
+    pub fn is_quarantined(&self) -> bool {
+        self.quarantine.is_closed()
+    }
+
+    /// Has it decide a request that presents nothing, before anybody's request is.
+    /// Whatever it decides is well, as long as it decides.
+    pub(crate) async fn try_out(&self) -> Result<(), LoadError> {
+        let request = Request {
+            method: "GET",
+            scheme: Scheme::Http,
+            host: "localhost",
+            path: "/",
+            query: None,
+            client_address: None,
+            credential: Credential::Absent,
+            headers: vec![None; self.description.headers.len()],
+            id: RequestId::new(0),
+        };
+        self.authenticate(request).await.map(drop).map_err(LoadError::Canary)
+    }
+
     /// Whether it may store tokens under this name.
     pub(crate) fn may_store(&self, name: &str) -> bool {
         self.token_names.iter().any(|granted| granted == name)
+    }
+
+    /// How many calls run now, and how many can.
+    pub(crate) fn places(&self) -> (usize, usize) {
+        let free: usize = self.lanes.iter().map(|lane| lane.permits.available_permits()).sum();
+        let all = self.limits.concurrency.get();
+        (all.saturating_sub(free), all)
     }
 
     /// How long a call may take.
@@ -152,21 +214,39 @@ impl Strategy {
     }
 
     /// A place to run a call, on this thread's shard where one is free there.
-    pub(super) fn enter(&self) -> Result<(&Lane, SemaphorePermit<'_>), CallError> {
+    pub(super) fn enter(
+        &self,
+        source: impl Fn() -> Source,
+    ) -> Result<(&Lane, Place<'_>), CallError> {
+        if self.quarantine.is_closed() {
+            self.metrics.failed(Failure::Quarantined);
+            return Err(CallError::Quarantined);
+        }
+        let saturated = || self.saturated(self.limits.concurrency.get());
+        let held = self.shares.take(&source).map_err(|()| saturated())?;
         let mine = shard_of_this_thread(self.lanes.len());
         let (before, after) = self.lanes.split_at(mine);
-        after
+        let found = after
             .iter()
             .chain(before)
-            .find_map(|lane| Some((lane, lane.permits.try_acquire().ok()?)))
-            .ok_or(CallError::Saturated(self.limits.concurrency.get()))
+            .find_map(|lane| Some((lane, lane.permits.try_acquire().ok()?)));
+        let Some((lane, permit)) = found else {
+            self.shares.refused(source());
+            return Err(saturated());
+        };
+        Ok((lane, Place::new(permit, held)))
     }
 
     /// A place for a log-in. Strangers begin and end them, and have them wait for
     /// an identity provider: the other half of the places is for who is in.
     pub(super) fn enter_to_log_in(&self) -> Result<SemaphorePermit<'_>, CallError> {
         let places = Self::log_ins(&self.limits);
-        self.log_ins.try_acquire().map_err(|_| CallError::Saturated(places))
+        self.log_ins.try_acquire().map_err(|_| self.saturated(places))
+    }
+
+    fn saturated(&self, places: usize) -> CallError {
+        self.metrics.failed(Failure::Saturated);
+        CallError::Saturated(places)
     }
 
     pub(super) fn log_ins(limits: &Limits) -> usize {
@@ -188,16 +268,28 @@ impl Strategy {
         call: impl AsyncFnOnce(&mut Store<Call>, bindings::Strategy) -> wasmtime::Result<A>,
         read: impl FnOnce(&mut ResourceTable, A) -> Result<T, CallError>,
     ) -> Result<T, CallError> {
-        let (lane, permit) = self.enter()?;
+        let source = Source::of_user(match &reach {
+            Reach::User(user) => Some(user),
+            Reach::Anyone | Reach::Nobody => None,
+        });
+        let (lane, place) = self.enter(|| source)?;
+        let started = Instant::now();
         let mut store = self.store(lane, request, reach);
+        let span = self.span("call");
         let answer = self
             .within_wall(&mut store, async |store| {
                 let instance = lane.pre.instantiate_async(&mut *store).await?;
                 call(store, instance).await
             })
+            .instrument(span.clone())
             .await;
         let read = answer.and_then(|answer| read(&mut store.data_mut().context.table, answer));
-        leave(store, permit);
+        self.count(started, &store, &read);
+        if let Err(error) = &read {
+            span.record("outcome", error.kind().text());
+        }
+        leave(store, place);
+        self.quarantine.ended(&read, || source);
         read
     }
 
@@ -216,15 +308,29 @@ impl Strategy {
         }
     }
 
+    /// Counts a call that is over.
+    pub(super) fn count<T>(
+        &self,
+        started: Instant,
+        store: &Store<Call>,
+        answer: &Result<T, CallError>,
+    ) {
+        let waited = store.data().context.waited;
+        self.metrics.ran(started.elapsed().saturating_sub(waited));
+        if let Err(error) = answer {
+            self.metrics.failed(error.kind());
+        }
+    }
+
     pub(super) fn classify(&self, store: &Store<Call>, error: &wasmtime::Error) -> CallError {
         call::classify(&self.limits, store.data(), error)
     }
 }
 
 /// Ends a call: what it left in memory goes before its place is free again.
-pub(super) fn leave(store: Store<Call>, permit: SemaphorePermit<'_>) {
+pub(super) fn leave(store: Store<Call>, place: Place<'_>) {
     end(store);
-    drop(permit);
+    drop(place);
 }
 
 /// Ends a call that keeps its place for another try.
@@ -234,6 +340,7 @@ pub(super) fn end(mut store: Store<Call>) {
     }
     let context = &store.data().context;
     if context.log.dropped > 0 {
+        context.granted.metrics.dropped_lines(context.log.dropped.into());
         tracing::warn!(
             strategy.name = context.granted.strategy,
             request.id = %context.request,

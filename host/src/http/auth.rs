@@ -24,6 +24,7 @@ use super::{
     count::Peer,
     pages::{self, Notice},
     session::Cookies,
+    trail::Trail,
 };
 use crate::{
     engine::{Callback, LoginStep, SignedIn},
@@ -141,7 +142,8 @@ async fn start_trip(host: &Host, parts: &Parts, id: RequestId) -> Result<Respons
     let begun =
         strategy.begin_login(trip.attempt(&redirect_uri), query.only("hint")?, id).await??;
     let trip = trip.returning_to(to.map_or_else(|| "/".to_owned(), Destination::after_log_in));
-    Arrival { host, headers: &parts.headers, id }.go_on(begun, trip, None).await
+    let arrival = Arrival { host, headers: &parts.headers, trail: Trail::of(parts, host) };
+    arrival.go_on(begun, trip, None).await
 }
 
 /// The browser is back from its trip.
@@ -227,7 +229,7 @@ async fn complete(
     let step = match strategy.complete_login(callback, id).await? {
         Ok(step) => step,
         Err(refusal) => {
-            audited(host, "log-in", None, Some(&refusal), id).await;
+            audited(&Trail::of(parts, host), "log-in", None, Some(&refusal)).await;
             let problem = Problem::from(refusal);
             return Err(match declined {
                 Some(why) => problem.declined(&why),
@@ -235,7 +237,7 @@ async fn complete(
             });
         }
     };
-    let arrival = Arrival { host, headers: &parts.headers, id };
+    let arrival = Arrival { host, headers: &parts.headers, trail: Trail::of(parts, host) };
     arrival.go_on(step, next.returning_to(pending.return_to), Some(&pending.state)).await
 }
 
@@ -243,7 +245,7 @@ async fn complete(
 struct Arrival<'a> {
     host: &'a Host,
     headers: &'a HeaderMap,
-    id: RequestId,
+    trail: Trail,
 }
 
 impl Arrival<'_> {
@@ -289,10 +291,27 @@ impl Arrival<'_> {
         // Whatever the browser presents is not asked who it is; it ends.
         let before = cookies.session(self.headers).ok().flatten().and_then(SessionKey::parse);
         let user = store.establish_user(&arrived.identity).await?;
-        let session = store
-            .begin_session(&user.id, &arrived.session, &arrived.tokens, before.as_ref())
-            .await?;
-        audited(self.host, "log-in", Some(&user.id), None, self.id).await;
+        let begun =
+            store.begin_session(&user.id, &arrived.session, &arrived.tokens, before.as_ref()).await;
+        let scope = user.scope();
+        let entry = AuditEntry {
+            actor: Some(user.id.to_string()),
+            org: Some(scope.org.to_string()),
+            ..self.trail.entry("log-in", None)
+        };
+        let session = match begun {
+            Ok(session) => session,
+            Err(error) => {
+                let (outcome, reason) = ("refused".to_owned(), Some(error.to_string()));
+                self.trail.note(&AuditEntry { outcome, reason, ..entry }).await;
+                return Err(error.into());
+            }
+        };
+        // Nobody comes in unseen.
+        if let Err(problem) = self.trail.require(&entry).await {
+            store.end_session(&session.key).await?;
+            return Err(problem);
+        }
         let mut response = pages::onward(to).into_response();
         let cookie = cookies.new_session(&session, self.host.clock().now());
         response.headers_mut().append(header::SET_COOKIE, cookie);
@@ -321,25 +340,14 @@ impl Query {
 }
 
 /// Writes down who came or went, or was refused.
-async fn audited(
-    host: &Host,
-    action: &str,
-    actor: Option<&UserId>,
-    refusal: Option<&Refusal>,
-    request: RequestId,
-) {
+async fn audited(trail: &Trail, action: &str, actor: Option<&UserId>, refusal: Option<&Refusal>) {
     let entry = AuditEntry {
         actor: actor.map(ToString::to_string),
-        action: action.to_owned(),
         outcome: if refusal.is_some() { "refused" } else { "done" }.to_owned(),
         reason: refusal.map(ToString::to_string),
-        strategy_digest: Some(host.registry().current().digest().to_owned()),
-        request_id: Some(request.to_string()),
-        ..AuditEntry::default()
+        ..trail.entry(action, None)
     };
-    if let Err(error) = host.store().note(&entry).await {
-        tracing::error!(request.id = %request, %error, action, "the audit has a gap");
-    }
+    trail.note(&entry).await;
 }
 
 fn no_log_in() -> Problem {

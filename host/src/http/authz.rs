@@ -20,12 +20,14 @@ use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
 pub(super) use self::gateway::Gateway;
 use self::hosts::Wanted;
 use super::{
-    Caller, Problem,
+    Problem,
     auth::{origin, request_id},
     count::{self, Peer},
     credential::Door,
     error::Verdict,
+    extract::who_calls,
     scopes,
+    trail::Trail,
 };
 use crate::{
     authz::{Asked, Rule, Ruling, Visitor, decide},
@@ -138,7 +140,8 @@ async fn judge(host: &Host, gateway: Gateway, mut parts: Parts) -> Result<Verdic
             .because("it does not come from an address of trusted_proxies in [server]"));
     }
     let target = gateway.target(&parts)?;
-    let app = target.app(host)?;
+    let config = host.config();
+    let app = target.app(&config)?;
     let peer = Peer::of(&parts, host);
     target.stand_in(&mut parts, app)?;
     let question = Question { host, gateway, app, parts: &parts, id: request_id(&parts) };
@@ -178,11 +181,7 @@ impl Question<'_> {
     /// the problem that it is; what is presented in a header is good, or refused.
     async fn known(&self) -> Result<(Option<UserContext>, Option<Problem>), Problem> {
         let door = if self.is_own_host() { Door::Own } else { Door::App(self.app) };
-        let found = async {
-            let caller = Caller::at(self.parts, self.host, door).await?;
-            caller.into_context(self.host, self.id).await
-        };
-        match found.await {
+        match who_calls(self.parts, self.host, door, self.id).await {
             Err(problem)
                 if problem.is_bad_credential()
                     && !self.parts.headers.contains_key(header::AUTHORIZATION) =>
@@ -194,7 +193,7 @@ impl Question<'_> {
     }
 
     fn is_own_host(&self) -> bool {
-        hosts::is_own_host(self.host, self.app)
+        hosts::is_own_host(&self.host.config(), self.app)
     }
 
     fn asked(&self) -> Asked<'_> {
@@ -241,7 +240,7 @@ impl Question<'_> {
         let reason = format!("{}: {rule}", self.app.place);
         self.note(user, &reason).await;
         let bearer = matches!(user.auth_method(), AuthMethod::ApiKey(_) | AuthMethod::Bearer);
-        Problem::not_yours(reason, bearer)
+        Problem::not_yours(reason, bearer).about(user.user_id())
     }
 
     /// Writes down that somebody was refused; once a minute, because pages ask for
@@ -251,20 +250,13 @@ impl Question<'_> {
         if self.host.count(&Who::Denied(user.user_id().clone(), host.to_owned())).is_err() {
             return;
         }
+        let trail = Trail::of(self.parts, self.host);
         let entry = AuditEntry {
-            actor: Some(user.user_id().to_string()),
-            org: Some(user.scope().org.to_string()),
-            action: "app.visit".to_owned(),
-            target: Some(host.to_owned()),
             outcome: "refused".to_owned(),
             reason: Some(reason.to_owned()),
-            strategy_digest: Some(self.host.registry().current().digest().to_owned()),
-            request_id: Some(self.id.to_string()),
-            ..AuditEntry::default()
+            ..trail.of_scope("app.visit", user.scope(), host)
         };
-        if let Err(error) = self.host.store().note(&entry).await {
-            tracing::error!(request.id = %self.id, %error, "the audit has a gap");
-        }
+        trail.note(&entry).await;
     }
 }
 

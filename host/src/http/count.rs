@@ -6,7 +6,7 @@ use std::{
 };
 
 use axum::extract::{ConnectInfo, FromRequestParts};
-use http::{HeaderMap, request::Parts};
+use http::{Extensions, HeaderMap, request::Parts};
 
 use super::Problem;
 use crate::{config::Server, host::Host, limit::Who};
@@ -21,7 +21,10 @@ pub(super) struct Peer(Option<IpAddr>);
 impl Peer {
     pub(super) fn of(parts: &Parts, host: &Host) -> Self {
         let server = &host.config().server;
-        Self(socket(parts).map(|peer| client(peer, &parts.headers, server).unwrap_or(peer)))
+        Self(
+            socket(&parts.extensions)
+                .map(|peer| client(peer, &parts.headers, server).unwrap_or(peer)),
+        )
     }
 
     pub(super) fn address(self) -> Option<IpAddr> {
@@ -62,11 +65,16 @@ impl FromRequestParts<Host> for Peer {
 
 /// Whether the other end of the connection is a proxy of the operator's.
 pub(super) fn is_trusted_proxy(parts: &Parts, host: &Host) -> bool {
-    socket(parts).is_some_and(|peer| host.config().server.trusts(peer))
+    is_from_trusted_proxy(&parts.extensions, host)
 }
 
-fn socket(parts: &Parts) -> Option<IpAddr> {
-    let info = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+/// The same of a request that is still whole.
+pub(super) fn is_from_trusted_proxy(extensions: &Extensions, host: &Host) -> bool {
+    socket(extensions).is_some_and(|peer| host.config().server.trusts(peer))
+}
+
+fn socket(extensions: &Extensions) -> Option<IpAddr> {
+    let info = extensions.get::<ConnectInfo<SocketAddr>>();
     info.map(|ConnectInfo(address)| address.ip().to_canonical())
 }
 

@@ -3,7 +3,7 @@
 //! What is presented decides: a credential that is bad is refused, and never
 //! passed over in favour of another.
 
-use http::{HeaderMap, HeaderName, header, header::AsHeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue, header, header::AsHeaderName};
 use secrecy::SecretString;
 use subtle::ConstantTimeEq as _;
 
@@ -12,6 +12,7 @@ use crate::{
     config::App,
     host::Host,
     identity::{Credential, PresentedKey},
+    metrics::Presented,
     secret,
     store::{KeyRefusal, Sandbox, SandboxStatus, Session, SessionKey, StoreError, VerifiedKey},
 };
@@ -25,7 +26,7 @@ const SERVICE_KEY: HeaderName = HeaderName::from_static("x-service-api-key");
 const KEY_PREFIX: &str = "sk-oh-";
 
 /// What a request presents.
-pub(super) struct Presented {
+pub(super) struct Given {
     /// For the strategy.
     pub(super) credential: Credential,
     /// The API key among it.
@@ -48,12 +49,12 @@ pub(super) async fn presented(
     host: &Host,
     headers: &HeaderMap,
     door: Door<'_>,
-) -> Result<Presented, Problem> {
+) -> Result<Given, Problem> {
     // Where there is both, the header decides: a browser sends its cookie along
     // with whatever a script asks.
     let Some(token) = bearer(headers)? else {
         let session = session(host, headers, door).await?;
-        return Ok(Presented { credential: Credential::Absent, key: None, session });
+        return Ok(Given { credential: Credential::Absent, key: None, session });
     };
     match host.store().verify_key(token).await? {
         Ok(verified) => {
@@ -66,12 +67,12 @@ pub(super) async fn presented(
                 owner: verified.owner.clone(),
             };
             let credential = Credential::ApiKey(Box::new(key));
-            Ok(Presented { credential, key: Some(Box::new(verified)), session: None })
+            Ok(Given { credential, key: Some(Box::new(verified)), session: None })
         }
         // Not one of ours: the strategy may know its issuer.
         Err(KeyRefusal::Unknown) if !token.starts_with(KEY_PREFIX) => {
             let credential = Credential::Bearer(SecretString::from(token));
-            Ok(Presented { credential, key: None, session: None })
+            Ok(Given { credential, key: None, session: None })
         }
         Err(refusal) => Err(Problem::bad_credential(refusal.to_string())),
     }
@@ -127,6 +128,30 @@ pub(super) fn service(host: &Host, headers: &HeaderMap) -> Result<(), Problem> {
         Ok(())
     } else {
         Err(Problem::bad_credential("the service key is wrong"))
+    }
+}
+
+/// Refuses whoever does not present the token of operators.
+pub(super) fn operator(host: &Host, headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(admin) = &host.config().server.admin else { return Err(Problem::not_found()) };
+    let presented = bearer(headers)?.ok_or_else(Problem::not_authenticated)?;
+    if bool::from(secret::digest(&admin.token).ct_eq(&secret::digest_of(presented))) {
+        Ok(())
+    } else {
+        Err(Problem::bad_credential("the admin token is wrong"))
+    }
+}
+
+/// What a request presents by its looks, for whoever counts.
+pub(super) fn kind(headers: &HeaderMap) -> Presented {
+    match headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes) {
+        // The scheme, one space, and how keys of ours begin.
+        Some(value) if value.get(7..).is_some_and(|key| key.starts_with(KEY_PREFIX.as_bytes())) => {
+            Presented::ApiKey
+        }
+        Some(_) => Presented::Bearer,
+        None if headers.contains_key(header::COOKIE) => Presented::Session,
+        None => Presented::Nothing,
     }
 }
 

@@ -4,7 +4,11 @@
 //! The caller gets a problem document (RFC 9457) with one bland sentence; the
 //! reason goes to the log, once, with the request's id to join the two.
 
+mod answers;
 mod causes;
+mod changes;
+mod counted;
+
 mod verdict;
 
 use std::borrow::Cow;
@@ -15,14 +19,15 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
-use serde::Serialize;
-use utoipa::ToSchema;
 
-pub(super) use self::verdict::Verdict;
+pub(super) use self::{
+    answers::{Created, NotAuthenticated, Unauthenticated},
+    verdict::Verdict,
+};
 use super::document::Told;
 use super::pages::{self, Notice};
 use crate::{
-    identity::{PROVIDERS, RequestId},
+    identity::{PROVIDERS, RequestId, UserId},
     limit::Limited,
     sandbox::RuntimeError,
     text,
@@ -49,6 +54,8 @@ pub struct Problem {
     notice: Option<Notice>,
     /// A cookie to set or to delete.
     cookie: Option<Box<HeaderValue>>,
+    /// Whom it is about, for operators.
+    user: Option<Box<UserId>>,
 }
 
 const BAD_LOG_OUT_TOKEN: &str = "the log-out token is not believed";
@@ -71,6 +78,7 @@ impl Problem {
             limited: None,
             notice: None,
             cookie: None,
+            user: None,
         }
     }
 
@@ -188,6 +196,12 @@ impl Problem {
 
     pub(super) fn because(mut self, reason: impl Into<String>) -> Self {
         self.reason = Some(reason.into());
+        self
+    }
+
+    /// About this user.
+    pub(super) fn about(mut self, user: &UserId) -> Self {
+        self.user = Some(Box::new(user.clone()));
         self
     }
 
@@ -349,7 +363,7 @@ impl Problem {
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);
         }
-        if let Some(Limited { limit, reset }) = self.limited {
+        if let Some(Limited { limit, reset, .. }) = self.limited {
             headers.insert("x-ratelimit-limit", limit.into());
             headers.insert("x-ratelimit-remaining", const { HeaderValue::from_static("0") });
             headers.insert("x-ratelimit-reset", reset.into());
@@ -359,32 +373,6 @@ impl Problem {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         response
-    }
-}
-
-/// Nobody is logged in, in the words of the older API.
-#[derive(Serialize, ToSchema)]
-pub(super) struct NotAuthenticated {
-    error: &'static str,
-}
-
-/// A 401 in the words of the older API, which deletes the session's cookie.
-pub(super) struct Unauthenticated(pub(super) &'static str);
-
-impl IntoResponse for Unauthenticated {
-    fn into_response(self) -> Response {
-        let document = Json(NotAuthenticated { error: "User is not authenticated" });
-        let headers = [(header::SET_COOKIE, self.0), (header::WWW_AUTHENTICATE, CHALLENGE)];
-        (StatusCode::UNAUTHORIZED, headers, document).into_response()
-    }
-}
-
-/// A 201 with what was made.
-pub(super) struct Created<T>(pub(super) T);
-
-impl<T: Serialize> IntoResponse for Created<T> {
-    fn into_response(self) -> Response {
-        (StatusCode::CREATED, Json(self.0)).into_response()
     }
 }
 

@@ -16,11 +16,13 @@ use super::{
     count::Peer,
     credential::{self, Door, only_value},
     session::Cookies,
+    trail::Trail,
 };
 use crate::{
     context::{AuthMethod, UserContext},
     host::Host,
     identity::{Credential, Outcome, Refusal, Request, RequestId, Scheme},
+    metrics::Ending,
     store::VerifiedKey,
 };
 
@@ -43,8 +45,38 @@ impl FromRequestParts<Host> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, host: &Host) -> Result<Self, Problem> {
-        Self::at(parts, host, Door::Own).await
+        let caller = Self::at(parts, host, Door::Own).await;
+        let ending = match &caller {
+            Ok(caller) if caller.outcome == Outcome::Anonymous => Ending::Anonymous,
+            Ok(_) => Ending::Authenticated,
+            Err(problem) => problem.ending(),
+        };
+        count(host, parts, ending);
+        caller
     }
+}
+
+/// Who is calling by the cookie of a door, or by what else is presented, and what they
+/// may reach; `None` where nobody is logged in.
+pub(super) async fn who_calls(
+    parts: &Parts,
+    host: &Host,
+    door: Door<'_>,
+    request: RequestId,
+) -> Result<Option<UserContext>, Problem> {
+    let user = async { Caller::at(parts, host, door).await?.into_context(host, request).await };
+    let user = user.await;
+    let ending = match &user {
+        Ok(None) => Ending::Anonymous,
+        Ok(Some(_)) => Ending::Authenticated,
+        Err(problem) => problem.ending(),
+    };
+    count(host, parts, ending);
+    user
+}
+
+fn count(host: &Host, parts: &Parts, ending: Ending) {
+    host.metrics().decided(ending, credential::kind(&parts.headers));
 }
 
 impl Caller {
@@ -66,6 +98,10 @@ impl Caller {
             return Err(Problem::bad_credential(
                 "the key is the local owner's, who is nobody here",
             ));
+        }
+        if let Some(used) = presented.key.as_ref().filter(|key| key.first_use) {
+            let trail = Trail::of(parts, host);
+            trail.note(&trail.of_scope("key.first-use", &used.scope, &used.key.id)).await;
         }
         let bearer = matches!(presented.credential, Credential::Bearer(_));
         let request = Request {
@@ -113,7 +149,7 @@ impl Caller {
         let (scope, role, method) = match self.key {
             // Its owner was looked at together with the key.
             Some(verified) => {
-                let VerifiedKey { key, scope, role, owner } = *verified;
+                let VerifiedKey { key, scope, role, owner, .. } = *verified;
                 if identity.user_id.is_none() {
                     identity = owner;
                 }

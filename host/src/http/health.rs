@@ -1,11 +1,18 @@
 //! Is it alive, and should it be sent requests?
 
-use axum::{Json, extract::State};
-use serde::Serialize;
-use utoipa::ToSchema;
+use axum::{
+    Json,
+    extract::{Request, State},
+};
+use http::header;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-use super::Problem;
-use crate::host::Host;
+use super::{Problem, count::Peer, input::Query};
+use crate::{
+    engine::Quarantined,
+    host::{Generation, GenerationState, Host, Refused},
+};
 
 /// That it is alive.
 #[derive(Serialize, ToSchema)]
@@ -28,21 +35,109 @@ pub(super) struct Ready {
     status: &'static str,
     /// The strategy's name.
     strategy: String,
+    /// What is loaded, for whoever asks from this machine with `verbose`.
+    #[serde(flatten)]
+    loaded: Option<Loaded>,
+}
+
+/// Which components there are.
+#[derive(Serialize, ToSchema)]
+struct Loaded {
+    generation: Shown,
+    /// The last good one, ready to take over again.
+    previous: Option<Shown>,
+    /// A component that would have served, and why it does not.
+    refused: Option<RefusedFile>,
+    /// A generation that broke for many, and what serves in its place.
+    quarantined: Option<OutOfService>,
+}
+
+/// One component that is loaded.
+#[derive(Serialize, ToSchema)]
+struct Shown {
+    name: String,
+    version: String,
+    digest: String,
+    quarantined: bool,
+}
+
+/// A component that is refused.
+#[derive(Serialize, ToSchema)]
+struct RefusedFile {
+    file: String,
+    digest: Option<String>,
+    step: &'static str,
+    reason: String,
+}
+
+/// A generation that is out of service.
+#[derive(Serialize, ToSchema)]
+struct OutOfService {
+    version: String,
+    digest: String,
+    in_its_place: Option<String>,
+}
+
+/// How much to tell.
+#[derive(Deserialize, IntoParams)]
+pub(super) struct Asked {
+    /// Tell which components are loaded, refused and quarantined.
+    verbose: Option<String>,
 }
 
 /// The strategy is loaded, the database answers, and no shutdown has begun.
 #[utoipa::path(
     get, path = "/readyz", operation_id = "is_ready",
+    params(Asked),
     responses(
         (status = 200, description = "Requests may come", body = Ready),
         (status = 503, description = "They may not: a shutdown has begun, or the database is away"),
     ),
 )]
-pub(super) async fn readyz(State(host): State<Host>) -> Result<Json<Ready>, Problem> {
+pub(super) async fn readyz(
+    State(host): State<Host>,
+    Query(asked): Query<Asked>,
+    request: Request,
+) -> Result<Json<Ready>, Problem> {
     if host.is_draining() {
         return Err(Problem::unavailable("shutting down"));
     }
     host.store().ping().await?;
     let strategy = host.registry().current().description().name.clone();
-    Ok(Json(Ready { status: "ready", strategy }))
+    let tells = asked.verbose.is_some() && is_from_here(&host, request);
+    let loaded = tells.then(|| loaded(&host));
+    Ok(Json(Ready { status: "ready", strategy, loaded }))
+}
+
+/// Whether it is asked on this machine itself, and not through a proxy on it. What is
+/// told names files and settings, which are nobody else's business.
+fn is_from_here(host: &Host, request: Request) -> bool {
+    let (parts, _) = request.into_parts();
+    let forwarded = parts.headers.contains_key(header::FORWARDED)
+        || parts.headers.contains_key("x-forwarded-for");
+    let address = Peer::of(&parts, host).address();
+    !forwarded && address.is_none_or(|address| address.to_canonical().is_loopback())
+}
+
+fn loaded(host: &Host) -> Loaded {
+    let strategies = host.strategies();
+    let mut generations = strategies.generations.into_iter();
+    let none = || unreachable!("one of them serves");
+    Loaded {
+        generation: generations.next().map_or_else(none, shown),
+        previous: generations.next().map(shown),
+        refused: strategies.refused.map(|refused| {
+            let Refused { file, digest, step, reason, .. } = refused;
+            RefusedFile { file: file.display().to_string(), digest, step, reason }
+        }),
+        quarantined: strategies.quarantined.map(|quarantined| {
+            let Quarantined { version, digest, in_its_place, .. } = quarantined;
+            OutOfService { version, digest, in_its_place }
+        }),
+    }
+}
+
+fn shown(generation: Generation) -> Shown {
+    let Generation { name, version, digest, state, .. } = generation;
+    Shown { name, version, digest, quarantined: state == GenerationState::Quarantined }
 }

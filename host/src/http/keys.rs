@@ -10,6 +10,7 @@ use super::{
     error::Created,
     input::Path,
     shown::shown,
+    trail::Trail,
 };
 use crate::{
     context::{AuthMethod, UserContext},
@@ -128,6 +129,7 @@ pub(super) struct Made {
 )]
 pub(super) async fn create(
     State(host): State<Host>,
+    trail: Trail,
     user: UserContext,
     Document(new): Document<New>,
 ) -> Result<Created<Made>, Problem> {
@@ -150,7 +152,13 @@ pub(super) async fn create(
         expires_at: new.expires_at,
         unbound,
     };
-    let made = host.store().api_keys(&scope).create(&key).await?;
+    let keys = host.store().api_keys(&scope);
+    let made = keys.create(&key).await?;
+    // A key that nobody was told of is none.
+    if let Err(problem) = trail.require(&trail.of_scope("key.create", &scope, &made.key.id)).await {
+        keys.revoke(&made.key.id).await?;
+        return Err(problem);
+    }
     Ok(Created(Made { key: shown(&made.text), listed: made.key.into() }))
 }
 
@@ -164,11 +172,13 @@ pub(super) async fn create(
 )]
 pub(super) async fn revoke(
     State(host): State<Host>,
+    trail: Trail,
     user: UserContext,
     Path(id): Path<String>,
 ) -> Result<Json<Done>, Problem> {
     refuse_keys(&user)?;
     if host.store().api_keys(user.scope()).revoke(&id).await? {
+        trail.did(&user, "key.revoke", &id).await;
         Ok(Done::json())
     } else {
         Err(Problem::absent("API key not found"))

@@ -8,7 +8,7 @@ use std::{
 };
 
 use axum::{
-    extract::{FromRequestParts as _, Request},
+    extract::Request,
     response::{IntoResponse as _, Response},
 };
 use tower::{
@@ -19,7 +19,11 @@ use tower::{
 use http::{HeaderMap, HeaderName, Method, header, request::Parts};
 
 use super::{
-    Caller, Problem, count::Peer, credential::only_value, edge::EdgeLayer, extract::Established,
+    Problem,
+    count::Peer,
+    credential::{Door, only_value},
+    edge::EdgeLayer,
+    extract::{Established, who_calls},
 };
 use crate::{
     context::{AuthMethod, UserContext},
@@ -43,7 +47,8 @@ impl Host {
     /// an id, and what is refused is a problem document.
     #[must_use]
     pub fn layer(&self) -> HostLayer {
-        Stack::new(AuthLayer::new(self.clone()), Stack::new(EdgeLayer, Identity::new()))
+        let edge = EdgeLayer::around_others(self.clone());
+        Stack::new(AuthLayer::new(self.clone()), Stack::new(edge, Identity::new()))
     }
 }
 
@@ -142,7 +147,8 @@ fn refuse_cross_site(user: &UserContext, host: &Host, parts: &Parts) -> Result<(
     let Some(origin) = only_value(&parts.headers, header::ORIGIN)? else { return Ok(()) };
     let asked = only_value(&parts.headers, header::HOST)?.unwrap_or_default();
     let ours = origin.split_once("://").is_some_and(|(_, authority)| authority == asked);
-    let public = host.config().server.public_url.as_ref();
+    let config = host.config();
+    let public = config.server.public_url.as_ref();
     if ours || public.is_some_and(|url| url.origin().ascii_serialization() == origin) {
         Ok(())
     } else {
@@ -174,10 +180,7 @@ async fn establish(request: Request, host: &Host) -> Result<Request, Problem> {
     let (mut parts, body) = request.into_parts();
     let id = parts.extensions.get().copied().unwrap_or(RequestId::new(0));
     let peer = Peer::of(&parts, host);
-    let established = async {
-        let caller = Caller::from_request_parts(&mut parts, host).await?;
-        caller.into_context(host, id).await
-    };
+    let established = who_calls(&parts, host, Door::Own, id);
     let context = peer.asks(host, established).await?;
     let context = match context {
         Some(user) => Some(for_organisation(user, host, &parts.headers).await?),

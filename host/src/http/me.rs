@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Problem, count::Peer, credential, input::Query, scopes};
+use super::{Problem, count::Peer, credential, input::Query, scopes, trail::Trail};
 use crate::{context::UserContext, host::Host};
 
 /// What stands in the place of a secret that is not shown.
@@ -49,6 +49,7 @@ pub(super) struct Me {
 pub(super) async fn me(
     State(host): State<Host>,
     peer: Peer,
+    trail: Trail,
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
     user: UserContext,
@@ -64,6 +65,9 @@ pub(super) async fn me(
         }
     }
     let settings = user.settings().await?.settings;
+    if wanted.expose_secrets {
+        trail.require(&trail.of_scope("secret.read", user.scope(), "settings")).await?;
+    }
     let mut document =
         if wanted.expose_secrets { settings.exposed() } else { settings.masked(MASK) };
     let mut take = |name: &str| document.get_mut(name).map(Value::take).unwrap_or_default();

@@ -16,6 +16,7 @@ use super::{
     sandbox_secrets,
     secrets::{usable_host, usable_token},
     shown::shown,
+    trail::Trail,
 };
 use crate::{
     context::{ConversationSettings, HeldToken, TokenError},
@@ -179,6 +180,7 @@ pub(super) async fn current(
     State(host): State<Host>,
     Extension(request): Extension<RequestId>,
     Running(sandbox): Running,
+    trail: Trail,
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Token>, Problem> {
     sandbox_secrets::require_same(&sandbox, &wanted.sid)?;
@@ -187,7 +189,11 @@ pub(super) async fn current(
     }
     let tokens = sandbox_secrets::tokens(&host, &sandbox, request).await?;
     match tokens.get(&wanted.provider, Renewal::WhenDue).await {
-        Ok(token) => Ok(Json(Token { token: shown(&token.token) })),
+        Ok(token) => {
+            let name = format!("{}_token", wanted.provider);
+            trail.require(&trail.of_scope("secret.read", &sandbox.scope, &name)).await?;
+            Ok(Json(Token { token: shown(&token.token) }))
+        }
         Err(TokenError::Missing(_)) => Err(Problem::absent("No token found for provider")),
         Err(error) => Err(error.into()),
     }

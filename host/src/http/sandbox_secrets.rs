@@ -6,13 +6,13 @@ use http::header;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Problem, input::Path, keyed::Running, shown::shown};
+use super::{Problem, input::Path, keyed::Running, shown::shown, trail::Trail};
 use crate::{
     context::{TokenError, TokenProvider},
     engine::Renewal,
     host::Host,
     identity::{PROVIDERS, RequestId},
-    store::Sandbox,
+    store::{AuditEntry, Sandbox},
 };
 
 /// A secret that a sandbox may have.
@@ -77,17 +77,24 @@ pub(super) async fn value(
     State(host): State<Host>,
     Extension(request): Extension<RequestId>,
     Running(sandbox): Running,
+    trail: Trail,
     Path((id, name)): Path<(String, String)>,
 ) -> Result<([(header::HeaderName, &'static str); 1], String), Problem> {
     require_same(&sandbox, &id)?;
     let text = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    let read = trail.of_scope("secret.read", &sandbox.scope, &name);
+    let read = AuditEntry { reason: Some(format!("by the sandbox {}", sandbox.id)), ..read };
     if let Some(secret) = host.store().secrets(&sandbox.scope).get(&name).await? {
+        trail.require(&read).await?;
         return Ok((text, shown(&secret.value)));
     }
     let provider = name.strip_suffix("_token").filter(|name| PROVIDERS.contains(name));
     let provider = provider.ok_or_else(|| Problem::absent("Secret not found"))?;
     match tokens(&host, &sandbox, request).await?.get(provider, Renewal::WhenDue).await {
-        Ok(token) => Ok((text, shown(&token.token))),
+        Ok(token) => {
+            trail.require(&read).await?;
+            Ok((text, shown(&token.token)))
+        }
         Err(TokenError::Missing(_)) => Err(Problem::absent("Secret not found")),
         Err(error) => Err(error.into()),
     }

@@ -16,6 +16,7 @@ use super::{
     input::{Path, Query},
     scopes,
     shown::shown,
+    trail::Trail,
 };
 use crate::{context::UserContext, identity::PROVIDERS, secret, store::Secret};
 
@@ -124,12 +125,14 @@ pub(super) struct Changed {
     responses((status = 201, description = "It is stored", body = Changed)),
 )]
 pub(super) async fn create(
+    trail: Trail,
     user: UserContext,
     Document(new): Document<New>,
 ) -> Result<Created<Changed>, Problem> {
     scopes::require(&user, scopes::SECRETS_WRITE)?;
     let secret = Secret { value: new.value, description: new.description };
     user.secrets().put(&new.name, &secret, None).await?;
+    trail.did(&user, "secret.set", &new.name).await;
     Ok(Created(Changed { name: new.name }))
 }
 
@@ -159,6 +162,7 @@ pub(super) struct Change {
     ),
 )]
 pub(super) async fn update(
+    trail: Trail,
     user: UserContext,
     Path(name): Path<String>,
     Document(change): Document<Change>,
@@ -168,6 +172,7 @@ pub(super) async fn update(
     user.secrets()
         .edit(&name, new_name.as_deref(), value.as_ref(), description.as_ref(), None)
         .await?;
+    trail.did(&user, "secret.set", new_name.as_ref().unwrap_or(&name)).await;
     Ok(Json(Changed { name: new_name.unwrap_or(name) }))
 }
 
@@ -180,11 +185,13 @@ pub(super) async fn update(
     ),
 )]
 pub(super) async fn remove(
+    trail: Trail,
     user: UserContext,
     Path(name): Path<String>,
 ) -> Result<Json<Done>, Problem> {
     scopes::require(&user, scopes::SECRETS_WRITE)?;
     user.secrets().remove(&name, None).await?;
+    trail.did(&user, "secret.rm", &name).await;
     Ok(Done::json())
 }
 
@@ -215,6 +222,7 @@ pub(super) struct NewToken {
     responses((status = 200, description = "They are stored", body = Done)),
 )]
 pub(super) async fn store_tokens(
+    trail: Trail,
     user: UserContext,
     Document(tokens): Document<ProviderTokens>,
 ) -> Result<Json<Done>, Problem> {
@@ -233,6 +241,7 @@ pub(super) async fn store_tokens(
         .collect::<Result<_, Problem>>()?;
     for (provider, token, host) in tokens {
         user.store_own_token(&provider, token, host).await?;
+        trail.did(&user, "token.set", &provider).await;
     }
     Ok(Done::json())
 }
@@ -242,9 +251,10 @@ pub(super) async fn store_tokens(
     delete, path = "/api/v1/secrets/git-providers", operation_id = "delete_provider_tokens",
     responses((status = 200, description = "They are gone", body = Done)),
 )]
-pub(super) async fn remove_tokens(user: UserContext) -> Result<Json<Done>, Problem> {
+pub(super) async fn remove_tokens(trail: Trail, user: UserContext) -> Result<Json<Done>, Problem> {
     scopes::require(&user, scopes::SECRETS_WRITE)?;
     user.token_provider().disconnect().await?;
+    trail.did(&user, "token.rm", "every provider").await;
     Ok(Done::json())
 }
 
@@ -254,9 +264,10 @@ pub(super) async fn remove_tokens(user: UserContext) -> Result<Json<Done>, Probl
     post, path = "/auth/disconnect", operation_id = "disconnect",
     responses((status = 200, description = "It is done", body = Done)),
 )]
-pub(super) async fn disconnect(user: UserContext) -> Result<Json<Done>, Problem> {
+pub(super) async fn disconnect(trail: Trail, user: UserContext) -> Result<Json<Done>, Problem> {
     scopes::require(&user, scopes::SECRETS_WRITE)?;
     user.token_provider().disconnect_from_idp().await?;
+    trail.did(&user, "token.rm", "everything from the identity provider").await;
     Ok(Done::json())
 }
 

@@ -11,6 +11,7 @@ use super::{
     input::Path,
     keyed::Service,
     shown::shown,
+    trail::Trail,
 };
 use crate::{
     host::Host,
@@ -84,11 +85,13 @@ pub(super) struct SystemKey {
 pub(super) async fn system_key(
     State(host): State<Host>,
     _: Service,
+    trail: Trail,
     Path((user, org)): Path<(String, String)>,
     Document(named): Document<Named>,
 ) -> Result<Json<SystemKey>, Problem> {
     let scope = active(&host, user, org).await?;
     let made = host.store().api_keys(&scope).system(&named.name).await?;
+    trail.require(&trail.of_scope("system-key.show", &scope, &made.key.id)).await?;
     Ok(Json(SystemKey {
         key: shown(&made.text),
         user_id: scope.user.to_string(),
@@ -110,11 +113,13 @@ pub(super) async fn system_key(
 pub(super) async fn revoke_system_key(
     State(host): State<Host>,
     _: Service,
+    trail: Trail,
     Path((user, org, name)): Path<(String, String, String)>,
 ) -> Result<Json<Done>, Problem> {
     // What a user who was shut out can still do is nothing, but it can come back.
     let (scope, _) = anyone(&host, user, org).await?;
     if host.store().api_keys(&scope).revoke_system(&name).await? {
+        trail.note(&trail.of_scope("key.revoke", &scope, &name)).await;
         Ok(Done::json())
     } else {
         Err(Problem::absent("API key not found"))

@@ -4,6 +4,7 @@
 //! which rest sealed as well. To verify one takes one query and no identity
 //! provider.
 
+mod oversight;
 mod text;
 mod verify;
 

@@ -1,5 +1,7 @@
 //! What can go wrong with what rests.
 
+use std::{io, path::PathBuf};
+
 use sqlx::migrate::MigrateError;
 
 use crate::{
@@ -55,6 +57,14 @@ pub enum StoreError {
          with it"
     )]
     Unreleased(DatabaseUrl),
+    /// The audit cannot be written to its file.
+    #[error("the audit cannot be written to {}: {source}; see [audit] file", path.display())]
+    Audit {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// A query failed.
     #[error("{}", if .0.as_database_error().is_some() {
         "the database refuses this"

@@ -4,7 +4,13 @@
 //! works only once is about to be used; should the holder die after that, the
 //! next one learns that the token may be used up.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use super::{Store, StoreError, change, instant, random_bytes, random_id, read};
 
@@ -25,6 +31,24 @@ pub struct Lease {
     /// The holder before died after it had begun to use up what works once.
     pub(super) interrupted: bool,
     rotating: bool,
+    _held: Held,
+}
+
+/// Counts a lease for as long as it is in somebody's hands.
+#[derive(Debug)]
+struct Held(Arc<AtomicUsize>);
+
+impl Held {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Store {
@@ -49,8 +73,15 @@ impl Store {
         });
         Ok(row.map(|(rotating,)| {
             let interrupted = rotating != 0;
-            Lease { store: self.clone(), resource, holder, interrupted, rotating: interrupted }
+            let held = Held::new(&self.leases_held);
+            let store = self.clone();
+            Lease { store, resource, holder, interrupted, rotating: interrupted, _held: held }
         }))
+    }
+
+    /// How many leases this process holds now.
+    pub(crate) fn leases_held(&self) -> usize {
+        self.leases_held.load(Ordering::Relaxed)
     }
 
     /// Waits for a lease, for at most so long.

@@ -209,7 +209,7 @@ impl Secrets<'_> {
         set: &BTreeMap<String, Secret>,
         expected: Option<u64>,
     ) -> Result<u64, StoreError> {
-        let limits = self.store.limits.secrets;
+        let limits = self.store.limits.load().secrets;
         if set.len() > limits.max_count {
             return Err(StoreError::TooManySecrets(limits.max_count));
         }
@@ -249,7 +249,7 @@ impl Secrets<'_> {
         self.check(name, secret)?;
         self.store.require_member(self.scope).await?;
         let mut sealed = SealedSecret::seal(&self.store.cipher, self.scope, name, secret);
-        let (limit, now) = (self.store.limits.secrets.max_count, self.store.now());
+        let (limit, now) = (self.store.limits.load().secrets.max_count, self.store.now());
         let version = transact!(self.store.db, tx => {
             let version = next_version!(self.scope, expected, tx);
             match find!(self.scope, name, tx) {
@@ -369,7 +369,7 @@ impl Secrets<'_> {
         if !is_name(name) || name == TAKEN {
             return Err(StoreError::SecretName(name.to_owned()));
         }
-        let limit = self.store.limits.secrets.max_bytes;
+        let limit = self.store.limits.load().secrets.max_bytes;
         let description = secret.description.as_ref().map_or(0, len);
         if len(&secret.value).max(description) > limit {
             return Err(StoreError::SecretTooLarge { name: name.to_owned(), limit });

@@ -7,13 +7,14 @@ mod app;
 mod content;
 mod key;
 mod lease;
+mod oversight;
 
 use std::{sync::atomic::Ordering, time::Duration};
 
 use sqlx::FromRow;
 
 use self::key::SessionId;
-pub use self::{key::SessionKey, lease::SessionLease};
+pub use self::{key::SessionKey, lease::SessionLease, oversight::LiveSession};
 use super::{
     AuditEntry, Db, Store, StoreError, change, instant, read, seconds,
     tokens::{SealedPair, put_token},
@@ -118,7 +119,7 @@ impl Store {
         let key = SessionKey::random();
         let id = key.hash();
         let now = self.clock.now();
-        let absolute = now.saturating_add(self.limits.sessions.absolute.as_secs());
+        let absolute = now.saturating_add(self.limits.load().sessions.absolute.as_secs());
         let expires_at = content.expires_at.map_or(absolute, |at| at.min(absolute));
         let sealed = self.seal_session(user.as_str(), &id, content);
         let ended = transact!(self.db, tx => {
@@ -364,7 +365,7 @@ impl Store {
     /// A session that was not used since then is over.
     fn idle_since(&self, now: u64) -> i64 {
         // Visits are written down once a minute.
-        let idle = self.limits.sessions.idle.as_secs().saturating_add(SEEN_EVERY);
+        let idle = self.limits.load().sessions.idle.as_secs().saturating_add(SEEN_EVERY);
         i64::try_from(now)
             .unwrap_or(i64::MAX)
             .saturating_sub(i64::try_from(idle).unwrap_or(i64::MAX))

@@ -3,7 +3,12 @@
 //! By its making this client follows no redirect, asks no proxy, keeps no cookie
 //! and unpacks nothing.
 
-use std::{error::Error, io, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{Request, header, response::Parts};
@@ -15,12 +20,14 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
+use tracing::Instrument as _;
 use zeroize::Zeroizing;
 
 use super::addresses::{Forbidden, Resolver};
 use crate::{
     bindings::vestibule::auth::http_client::HttpError,
     capability::LookUp,
+    metrics::{Exchange, Metrics},
     text::{cut, escape},
 };
 
@@ -43,6 +50,7 @@ const MAX_TEXT_BYTES: usize = 200;
 /// The connections of one generation.
 pub(super) struct Transport {
     client: Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// A whole reply.
@@ -55,6 +63,7 @@ impl Transport {
     pub(super) fn new(
         authorities: RootCertStore,
         look_up: Option<LookUp>,
+        metrics: Arc<Metrics>,
     ) -> Result<Self, rustls::Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
@@ -75,7 +84,7 @@ impl Transport {
             .pool_idle_timeout(IDLE)
             .http1_max_buf_size(MAX_HEAD_BYTES)
             .build(connector);
-        Ok(Self { client })
+        Ok(Self { client, metrics })
     }
 
     /// Sends a request and waits for all of the reply, for at most so long.
@@ -84,6 +93,17 @@ impl Transport {
         request: Request<Full<Bytes>>,
         patience: Duration,
     ) -> Result<Reply, HttpError> {
+        // The origin, and nothing that stands behind it.
+        let span = tracing::info_span!(
+            target: "vestibule::span",
+            "outbound",
+            otel.kind = "client",
+            server.address = request.uri().host().unwrap_or_default(),
+            server.port = request.uri().port_u16(),
+            url.scheme = request.uri().scheme_str().unwrap_or_default(),
+            http.response.status_code = tracing::field::Empty,
+            outcome = tracing::field::Empty,
+        );
         let exchange = async {
             let response = self.client.request(request).await.map_err(|error| told(&error))?;
             let (head, body) = response.into_parts();
@@ -94,7 +114,20 @@ impl Transport {
             }
             Ok(Reply { body: collect(body).await?, head })
         };
-        tokio::time::timeout(patience, exchange).await.unwrap_or(Err(HttpError::Timeout))
+        let started = Instant::now();
+        let timed = tokio::time::timeout(patience, exchange).instrument(span.clone());
+        let reply = timed.await.unwrap_or(Err(HttpError::Timeout));
+        let how = match &reply {
+            Ok(reply) => {
+                span.record("http.response.status_code", reply.head.status.as_u16());
+                Exchange::Replied
+            }
+            Err(HttpError::Timeout) => Exchange::Timeout,
+            Err(_) => Exchange::Failed,
+        };
+        span.record("outcome", how.text());
+        self.metrics.exchanged(how, started.elapsed());
+        reply
     }
 }
 

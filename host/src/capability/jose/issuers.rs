@@ -13,6 +13,7 @@ use crate::{
     bindings::vestibule::auth::jose::{Issuer, JoseError, Metadata},
     capability::http_client::{Client, readable},
     clock::Clock,
+    metrics::Look,
     text::{cut, escape},
 };
 
@@ -102,8 +103,18 @@ impl Source {
     }
 
     pub(super) async fn keys(self: &Arc<Self>, patience: Duration) -> Result<Arc<Keys>, JoseError> {
-        let read = || Arc::clone(self).read_keys();
-        self.keys.current(patience, read).await.map_err(JoseError::Unavailable)
+        let mut reads = false;
+        let read = || {
+            reads = true;
+            Arc::clone(self).read_keys()
+        };
+        let keys = self.keys.current(patience, read).await;
+        self.client.metrics().looked_for_keys(match &keys {
+            Ok(_) if reads => Look::Miss,
+            Ok(_) => Look::Hit,
+            Err(_) => Look::Failed,
+        });
+        keys.map_err(JoseError::Unavailable)
     }
 
     /// The keys for a token whose key is not among those that are known.

@@ -56,7 +56,7 @@ pub struct ProposedGrants {
 
 impl ProposedGrants {
     /// What is proposed under a key of `[auth.grants]`.
-    pub(in crate::engine) fn under(&self, key: &str) -> &[GrantSource] {
+    pub(crate) fn under(&self, key: &str) -> &[GrantSource] {
         match key {
             "http" => &self.http,
             "browser" => &self.browser,

@@ -43,12 +43,6 @@ pub(super) struct Contract {
     pub(super) waits: bool,
 }
 
-impl Contract {
-    pub(super) fn imports(&self, interface: &str) -> bool {
-        self.imports.iter().any(|import| import.interface == interface)
-    }
-}
-
 /// Reads a component's type, or says how it departs from the contract.
 pub(super) fn check(component: &Component) -> Result<Contract, LoadError> {
     let engine = component.engine();

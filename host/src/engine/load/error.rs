@@ -17,6 +17,9 @@ pub enum LoadError {
     /// The path is a folder or a device.
     #[error("it is not a file; name a component file")]
     NotAFile,
+    /// The file changed while it was read.
+    #[error("it changed while it was read; move it there when it is whole")]
+    Changing,
     /// The file is larger than [`MAX_FILE_BYTES`].
     #[error("it has {0} bytes, and a component may have {MAX_FILE_BYTES}")]
     TooLarge(u64),
@@ -30,6 +33,21 @@ pub enum LoadError {
         /// What the configuration says.
         pinned: String,
     },
+    /// A key that is to be trusted is none.
+    #[error("{0}")]
+    TrustedKey(String),
+    /// Keys are trusted, and the file has no signature.
+    #[error(
+        "it is not signed, and [plugins] trusted_keys asks for it; put the .minisig of \
+         `minisign -S -m` beside it"
+    )]
+    Unsigned,
+    /// The signature is of other bytes, or by nobody who is trusted.
+    #[error(
+        "its .minisig is no signature of these bytes by one of [plugins] trusted_keys; put the \
+         signed file back, or sign this one"
+    )]
+    WrongSignature,
     /// The file is something else.
     #[error("it is {0}")]
     NotAComponent(&'static str),
@@ -96,6 +114,9 @@ pub enum LoadError {
     /// `check-settings` refuses the settings.
     #[error("it refuses its settings: {0}")]
     Refused(String),
+    /// It was tried on a request that presents nothing, and gave no decision.
+    #[error("it was tried on a request and gave no decision: {0}")]
+    Canary(#[source] CallError),
     /// The host itself failed.
     #[error("the host cannot prepare it: {0:#}")]
     Host(#[source] wasmtime::Error),
@@ -106,8 +127,32 @@ impl LoadError {
     #[must_use]
     pub fn at(&self, path: &Path) -> String {
         match self {
-            Self::NotFound(_) | Self::Settings(_) | Self::CaFile(_) => self.to_string(),
+            Self::NotFound(_) | Self::TrustedKey(_) | Self::Settings(_) | Self::CaFile(_) => {
+                self.to_string()
+            }
             _ => format!("{}: {self}", path.display()),
+        }
+    }
+
+    /// The step of the pipeline, in a word or two.
+    #[must_use]
+    pub fn step(&self) -> &'static str {
+        match self {
+            Self::NotFound(_) => "find",
+            Self::Read(_) | Self::NotAFile | Self::Changing | Self::TooLarge(_) => "read",
+            Self::DigestMismatch { .. } => "pin",
+            Self::TrustedKey(_) | Self::Unsigned | Self::WrongSignature => "signature",
+            Self::NotAComponent(_) | Self::Compile(_) => "compile",
+            Self::UnsupportedContract { .. }
+            | Self::MissingExport(_)
+            | Self::WrongType(_)
+            | Self::UnknownImport(_) => "contract",
+            Self::InitialMemory { .. } | Self::Describe(_) | Self::Description(_) => "describe",
+            Self::MissingGrant { .. } => "grants",
+            Self::Settings(_) | Self::CheckSettings(_) | Self::Refused(_) => "settings",
+            Self::CaFile(_) | Self::Host(_) => "prepare",
+            Self::Trial(_) => "trial",
+            Self::Canary(_) => "canary",
         }
     }
 }

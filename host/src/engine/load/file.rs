@@ -1,12 +1,88 @@
 //! A component file: read once, and told apart from what is taken for one.
 
 use std::{
-    fs::File,
+    ffi::OsString,
+    fs::{File, Metadata},
     io::{self, Read as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
+use sha2::{Digest, Sha256};
+
 use super::{LoadError, MAX_FILE_BYTES};
+use crate::{engine::off_the_runtime, hex};
+
+/// The largest signature that is read; minisign's have some 300 bytes.
+const MAX_SIGNATURE_BYTES: u64 = 4096;
+
+/// A component file, read once: what is digested and verified is what is compiled.
+pub(crate) struct ComponentFile {
+    /// Where it was.
+    pub(crate) path: PathBuf,
+    /// The component.
+    pub(crate) bytes: Vec<u8>,
+    /// Its SHA-256 in hexadecimal digits.
+    pub(crate) digest: String,
+    /// What the `.minisig` beside it says, where there is one.
+    pub(crate) signature: Option<String>,
+}
+
+impl ComponentFile {
+    /// Reads a component and its signature.
+    pub(crate) async fn read(path: &Path) -> Result<Arc<Self>, LoadError> {
+        let path = path.to_owned();
+        off_the_runtime(move || {
+            let bytes = read(&path)?;
+            let digest = hex::encode(&Sha256::digest(&bytes));
+            let signature = signature_beside(&path)?;
+            Ok(Arc::new(Self { path, bytes, digest, signature }))
+        })
+        .await
+    }
+
+    /// Tells a component from what is taken for one.
+    pub(super) fn check_kind(&self) -> Result<(), LoadError> {
+        check_kind(&self.bytes)
+    }
+}
+
+/// Where a component's signature is: `x.wasm.minisig` beside `x.wasm`.
+pub(crate) fn signature_path(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(".minisig");
+    PathBuf::from(name)
+}
+
+fn signature_beside(path: &Path) -> Result<Option<String>, LoadError> {
+    let file = match File::open(signature_path(path)) {
+        Ok(file) => file,
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(LoadError::Read(error)),
+    };
+    let mut text = Vec::new();
+    file.take(MAX_SIGNATURE_BYTES).read_to_end(&mut text).map_err(LoadError::Read)?;
+    // What is no text is no signature either.
+    Ok(Some(String::from_utf8_lossy(&text).into_owned()))
+}
+
+/// By what a change of a file shows without reading it.
+pub(crate) type Stamp = [i64; 4];
+
+/// A file as it is now.
+pub(crate) fn stamp_of(path: &Path) -> Option<Stamp> {
+    Some(stamp(&std::fs::metadata(path).ok()?))
+}
+
+fn stamp(metadata: &Metadata) -> Stamp {
+    let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    [number(metadata.ino()), number(metadata.len()), metadata.ctime(), metadata.ctime_nsec()]
+}
 
 /// The component files of a folder, in the order of their names.
 pub(crate) fn components_in(dir: &Path) -> io::Result<Vec<PathBuf>> {
@@ -18,7 +94,7 @@ pub(crate) fn components_in(dir: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// Reads a file once; what is digested is what is compiled.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     let missing = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => LoadError::NotFound(format!(
             "{}: there is no such file; put the component there, or name another with [auth] strategy",
@@ -40,11 +116,15 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(LoadError::TooLarge(bytes.len() as u64));
     }
+    let now = std::fs::metadata(path).map_err(missing)?;
+    if stamp(&now) != stamp(&metadata) {
+        return Err(LoadError::Changing);
+    }
     Ok(bytes)
 }
 
 /// Tells a component from what is taken for one, by its first bytes.
-pub(super) fn check_kind(bytes: &[u8]) -> Result<(), LoadError> {
+fn check_kind(bytes: &[u8]) -> Result<(), LoadError> {
     const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
     const CORE_MODULE: &[u8] = b"\0asm\x01\0\0\0";
     let what = if bytes.starts_with(COMPONENT) {

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt::Write as _};
 
-use super::{LoadError, contract::Contract};
+use super::{Import, LoadError};
 use crate::{
     capability::CAPABILITIES,
     config::{Config, Grants},
@@ -15,7 +15,7 @@ use crate::{
 /// Refuses imports that are not granted, with the lines that would grant them.
 /// The values come from the component's own proposals, where it can make any.
 pub(super) fn check(
-    contract: &Contract,
+    imports: &[Import],
     description: Option<&Description>,
     config: &Config,
 ) -> Result<(), LoadError> {
@@ -23,7 +23,8 @@ pub(super) fn check(
     let mut toml = String::from("[auth.grants]\n");
     for capability in &CAPABILITIES {
         let Some(key) = capability.grant else { continue };
-        if !contract.imports(capability.interface) || !config.auth.grants.under(key).is_empty() {
+        let imported = imports.iter().any(|import| import.interface == capability.interface);
+        if !imported || !config.auth.grants.under(key).is_empty() {
             continue;
         }
         interfaces.push(capability.interface.to_owned());

@@ -10,12 +10,12 @@ use tokio::time::timeout;
 use url::form_urlencoded;
 use utoipa::ToSchema;
 
-use super::{audited, request_id};
+use super::audited;
 use crate::{
     engine::SessionSelector,
     host::Host,
-    http::{Problem, count::Peer},
-    identity::{Refusal, RequestId},
+    http::{Problem, count::Peer, trail::Trail},
+    identity::Refusal,
     store::StoreError,
 };
 
@@ -44,11 +44,12 @@ pub(in crate::http) async fn back_channel(
     request: Request,
 ) -> Result<(), Problem> {
     let (parts, body) = request.into_parts();
-    let id = request_id(&parts);
-    Peer::of(&parts, &host).asks(&host, told(&host, body, id)).await
+    let trail = Trail::of(&parts, &host);
+    Peer::of(&parts, &host).asks(&host, told(&host, body, &trail)).await
 }
 
-async fn told(host: &Host, body: Body, id: RequestId) -> Result<(), Problem> {
+async fn told(host: &Host, body: Body, trail: &Trail) -> Result<(), Problem> {
+    let id = trail.id();
     let strategy = host.registry().current();
     if strategy.description().log_in.is_none() {
         return Err(Problem::absent("the strategy has no log-in"));
@@ -62,7 +63,7 @@ async fn told(host: &Host, body: Body, id: RequestId) -> Result<(), Problem> {
     let selectors = match strategy.back_channel(token, id).await? {
         Ok(selectors) => selectors,
         Err(refusal) => {
-            audited(host, "back-channel-log-out", None, Some(&refusal), id).await;
+            audited(trail, "back-channel-log-out", None, Some(&refusal)).await;
             return Err(match refusal {
                 Refusal::Unauthenticated(reason) | Refusal::Forbidden(reason) => {
                     Problem::bad_log_out_token(reason)
@@ -75,7 +76,13 @@ async fn told(host: &Host, body: Body, id: RequestId) -> Result<(), Problem> {
         let ended = end(host, selector).await?;
         tracing::info!(request.id = %id, sessions = ended, "the identity provider ends sessions");
     }
-    audited(host, "back-channel-log-out", None, None, id).await;
+    for selector in &selectors {
+        let user = match selector {
+            SessionSelector::User(user) => Some(user),
+            SessionSelector::IdpSession { user, .. } => user.as_ref(),
+        };
+        audited(trail, "back-channel-log-out", user, None).await;
+    }
     Ok(())
 }
 

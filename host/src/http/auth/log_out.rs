@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{FromRequestParts as _, Request, State},
+    extract::{Request, State},
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderMap, HeaderValue, header, request::Parts};
@@ -15,13 +15,16 @@ use crate::{
     engine::LogOutRedirect,
     host::Host,
     http::{
-        Caller, Problem,
+        Problem,
         count::Peer,
+        credential::Door,
         error::{NotAuthenticated, Unauthenticated},
+        extract::who_calls,
         layer::refuse_foreign_origin,
         pages,
         session::Cookies,
         shown::shown,
+        trail::Trail,
     },
     identity::{PresentedSession, RequestId},
     store::{Session, SessionKey},
@@ -79,15 +82,11 @@ pub(in crate::http) async fn authenticate(
     State(host): State<Host>,
     request: Request,
 ) -> Result<Json<Message>, Result<Unauthenticated, Problem>> {
-    let (mut parts, _) = request.into_parts();
+    let (parts, _) = request.into_parts();
     let id = request_id(&parts);
     let no = || Ok(Unauthenticated(Cookies::of(&host.config().server).no_session()));
     let peer = Peer::of(&parts, &host);
-    let context = async {
-        let caller = Caller::from_request_parts(&mut parts, &host).await?;
-        caller.into_context(&host, id).await
-    };
-    match peer.asks(&host, context).await {
+    match peer.asks(&host, who_calls(&parts, &host, Door::Own, id)).await {
         Ok(Some(_)) => Ok(Json(Message { message: "User authenticated" })),
         Ok(None) => Err(no()),
         Err(problem) if problem.is_bad_credential() => Err(no()),
@@ -111,10 +110,10 @@ async fn end(host: &Host, parts: &Parts, origin: &Url) -> Result<Option<Url>, Pr
     // ends as well.
     host.store().end_session(&key).await?;
     let Ok(Some(session)) = session else { return Ok(None) };
-    let id = request_id(parts);
-    audited(host, "log-out", Some(&session.user), None, id).await;
+    let trail = Trail::of(parts, host);
+    audited(&trail, "log-out", Some(&session.user), None).await;
     let presented = PresentedSession { user: session.user, content: session.content };
-    Ok(idp_page(host, &presented, origin, id).await)
+    Ok(idp_page(host, &presented, origin, trail.id()).await)
 }
 
 /// Ends a session that was presented to an app, and so at every host; where the
@@ -122,12 +121,12 @@ async fn end(host: &Host, parts: &Parts, origin: &Url) -> Result<Option<Url>, Pr
 pub(in crate::http) async fn end_everywhere(
     host: &Host,
     session: Session,
-    id: RequestId,
+    trail: &Trail,
 ) -> Result<Option<Url>, Problem> {
     host.store().end_this(&session).await?;
-    audited(host, "log-out", Some(&session.user), None, id).await;
+    audited(trail, "log-out", Some(&session.user), None).await;
     let presented = PresentedSession { user: session.user, content: session.content };
-    Ok(idp_page(host, &presented, &origin(host)?, id).await)
+    Ok(idp_page(host, &presented, &origin(host)?, trail.id()).await)
 }
 
 async fn idp_page(

@@ -17,16 +17,17 @@ use utoipa::IntoParams;
 
 use super::target::host_and_port;
 use crate::{
-    config::App,
+    config::{App, Config},
     hex,
     host::Host,
     http::{
         Problem,
-        auth::{log_out, origin, redirect, request_id},
+        auth::{log_out, origin, redirect},
         credential::{self, Door, only_value},
         input::Query,
         pages::{self, Notice},
         session::Cookies,
+        trail::Trail,
     },
     secret,
     store::{SessionKey, random_bytes},
@@ -69,7 +70,8 @@ impl Wanted {
     pub(in crate::http) fn opened(host: &Host, sealed: &str) -> Option<Self> {
         let wanted: Self = host.store().open_carried(WANTED, sealed)?;
         let over_at = wanted.at.saturating_add(WANTED_SECONDS);
-        (host.clock().now() < over_at && app_of(host, &wanted.url).is_some()).then_some(wanted)
+        let has_app = app_of(&host.config(), &wanted.url).is_some();
+        (host.clock().now() < over_at && has_app).then_some(wanted)
     }
 
     pub(in crate::http) fn url(&self) -> &str {
@@ -78,8 +80,9 @@ impl Wanted {
 
     /// Where a browser with a session goes to get there.
     pub(in crate::http) fn reached_with(self, host: &Host, key: &SessionKey) -> Option<String> {
-        let app = app_of(host, &self.url)?;
-        if is_own_host(host, app) {
+        let config = host.config();
+        let app = app_of(&config, &self.url)?;
+        if is_own_host(&config, app) {
             return Some(self.url);
         }
         let origin = app.origin.origin().ascii_serialization();
@@ -90,22 +93,22 @@ impl Wanted {
 }
 
 /// Whether browsers send Vestibule's own cookie to the app as well.
-pub(super) fn is_own_host(host: &Host, app: &App) -> bool {
-    let own = host.config().server.public_origin();
+pub(super) fn is_own_host(config: &Config, app: &App) -> bool {
+    let own = config.server.public_origin();
     own.is_none_or(|own| own.host_str() == Some(app.host()))
 }
 
-fn app_of<'a>(host: &'a Host, url: &str) -> Option<&'a App> {
+fn app_of<'a>(config: &'a Config, url: &str) -> Option<&'a App> {
     let origin = Url::parse(url).ok()?.origin();
-    host.config().apps.iter().find(|app| app.origin.origin() == origin)
+    config.apps.iter().find(|app| app.origin.origin() == origin)
 }
 
 /// The app on another host than Vestibule's whose host a request is for.
-fn app_here<'a>(host: &'a Host, headers: &HeaderMap) -> Result<&'a App, Problem> {
+fn app_here<'a>(config: &'a Config, headers: &HeaderMap) -> Result<&'a App, Problem> {
     let authority = only_value(headers, header::HOST)?.unwrap_or_default();
     let (name, _) = host_and_port(authority)?;
-    let mut apps = host.config().apps.iter();
-    apps.find(|app| app.host() == name && !is_own_host(host, app))
+    let mut apps = config.apps.iter();
+    apps.find(|app| app.host() == name && !is_own_host(config, app))
         .ok_or_else(|| Problem::absent("no app on another host than Vestibule's is at this one"))
 }
 
@@ -129,9 +132,10 @@ pub(in crate::http) async fn enter(
     Query(entering): Query<Entering>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let app = app_here(&host, &headers).map_err(Problem::for_a_person)?;
+    let config = host.config();
+    let app = app_here(&config, &headers).map_err(Problem::for_a_person)?;
     let wanted = Wanted::opened(&host, &entering.to);
-    let Some(wanted) = wanted.filter(|wanted| app_of(&host, &wanted.url) == Some(app)) else {
+    let Some(wanted) = wanted.filter(|wanted| app_of(&config, &wanted.url) == Some(app)) else {
         return Err(strayed());
     };
     let cookies = Cookies::of_app(app);
@@ -167,11 +171,12 @@ pub(in crate::http) async fn arrive(
     Query(arriving): Query<Arriving>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let app = app_here(&host, &headers).map_err(Problem::for_a_person)?;
+    let config = host.config();
+    let app = app_here(&config, &headers).map_err(Problem::for_a_person)?;
     let cookies = Cookies::of_app(app);
     let transfer = host.store().open_transfer(&arriving.code).ok_or_else(strayed)?;
     let marked = cookies.browser(&headers).is_some_and(|mark| digest(mark) == transfer.browser);
-    if !marked || app_of(&host, &transfer.url) != Some(app) {
+    if !marked || app_of(&config, &transfer.url) != Some(app) {
         return Err(strayed());
     }
     let begun = host.store().begin_app_session(&transfer, app.host()).await;
@@ -197,7 +202,8 @@ pub(in crate::http) async fn leave(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let app = app_here(&host, &parts.headers)?;
+    let config = host.config();
+    let app = app_here(&config, &parts.headers)?;
     let asked_from = only_value(&parts.headers, header::ORIGIN)?;
     if asked_from != Some(app.origin.origin().ascii_serialization().as_str()) {
         let told = "a log-out needs the Origin of the app";
@@ -205,7 +211,10 @@ pub(in crate::http) async fn leave(
     }
     let session = credential::session(&host, &parts.headers, Door::App(app)).await;
     let page = match session.map(|session| session.map(|session| *session)) {
-        Ok(Some(session)) => log_out::end_everywhere(&host, session, request_id(&parts)).await?,
+        Ok(Some(session)) => {
+            let trail = Trail::of(&parts, &host);
+            log_out::end_everywhere(&host, session, &trail).await?
+        }
         Ok(None) => None,
         // It is over already.
         Err(problem) if problem.is_bad_credential() => None,

@@ -7,8 +7,7 @@ use http::{
 };
 
 use crate::{
-    config::App,
-    host::Host,
+    config::{App, Config},
     http::{Problem, extract::is_authority},
     text,
 };
@@ -47,14 +46,14 @@ impl Target {
     }
 
     /// The app that it is for. What no app is configured for does not pass.
-    pub(super) fn app<'a>(&self, host: &'a Host) -> Result<&'a App, Problem> {
+    pub(super) fn app<'a>(&self, config: &'a Config) -> Result<&'a App, Problem> {
         let is_its = |app: &&App| {
             let port = app.origin.port_or_known_default();
             // A gateway may have dropped the port. Another one is another app.
             let same_port = self.port.is_none_or(|asked| Some(asked) == port);
             app.host() == self.host && app.origin.scheme() == self.scheme && same_port
         };
-        host.config().apps.iter().find(is_its).ok_or_else(|| {
+        config.apps.iter().find(is_its).ok_or_else(|| {
             let Self { scheme, host, port, .. } = self;
             let port = port.map_or_else(String::new, |port| format!(":{port}"));
             let asked = text::escape(&text::cut(format!("{scheme}://{host}{port}"), 256));

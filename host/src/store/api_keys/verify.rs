@@ -24,6 +24,8 @@ pub struct VerifiedKey {
     pub role: String,
     /// The owner as the identity provider last described them.
     pub owner: Identity,
+    /// It has never been used before.
+    pub first_use: bool,
 }
 
 /// Why a text is not taken as a key. For the log: callers learn only that it is not.
@@ -132,20 +134,28 @@ impl Store {
             None => return Ok(Err(KeyRefusal::NotMember)),
             Some(role) => role,
         };
+        let mut was_noted = false;
         if key.last_used_at.is_none_or(|at| at + USED_EVERY <= now) {
-            store::note("the use of a key", self.note_use(&key.id, now)).await;
+            let noted = async {
+                was_noted = self.note_use(&key.id, now).await?;
+                Ok(())
+            };
+            store::note("the use of a key", noted).await;
         }
+        // Of several at once, one is the first.
+        let first_use = was_noted && key.last_used_at.is_none();
         let org = if key.bound {
             key.org.clone()
         } else {
             OrgId::new(current_org).map_err(|_| StoreError::Damaged("users"))?
         };
         let scope = Scope::new(key.user.clone(), org);
-        Ok(Ok(VerifiedKey { key, scope, role, owner: stored_identity(&identity)? }))
+        let owner = stored_identity(&identity)?;
+        Ok(Ok(VerifiedKey { key, scope, role, owner, first_use }))
     }
 
-    async fn note_use(&self, id: &str, now: u64) -> Result<(), StoreError> {
-        change!(self.db, pool => {
+    async fn note_use(&self, id: &str, now: u64) -> Result<bool, StoreError> {
+        let noted = change!(self.db, pool => {
             sqlx::query(
                 "update api_keys set last_used_at = $2
                  where id = $1 and (last_used_at is null or last_used_at <= $3)",
@@ -154,8 +164,9 @@ impl Store {
             .bind(instant(now))
             .bind(instant(now.saturating_sub(USED_EVERY)))
             .execute(pool)
-            .await?;
+            .await?
+            .rows_affected()
         });
-        Ok(())
+        Ok(noted > 0)
     }
 }

@@ -18,8 +18,11 @@ struct Settings {
 
 impl Plugin for Hostile {
     fn describe() -> Description {
-        let greeting =
-            Setting::new("greeting", SettingType::Text, "`refuse` and `panic` do what they say.");
+        let greeting = Setting::new(
+            "greeting",
+            SettingType::Text,
+            "`refuse`, `panic` and `trap` do what they say.",
+        );
         let token =
             Setting::new("token", SettingType::Text, "A secret that the strategy tries to read.");
         Description {
@@ -44,15 +47,24 @@ impl Plugin for Hostile {
 
 impl UserAuth for Hostile {
     fn authenticate(request: Request) -> Result<Decision, Error> {
-        match request.header(0).unwrap_or("ok") {
-            "getrandom" => Ok(Decision::authenticated(draw_by_crate())),
-            how => behaviour::behave(how),
+        match request.header(0) {
+            Some("getrandom") => Ok(Decision::authenticated(draw_by_crate())),
+            Some(how) => behaviour::behave(how),
+            None => behaviour::behave(usual()),
         }
     }
 
     fn restore(user_id: Option<String>, _: Option<Identity>) -> Result<Identity, Error> {
         let user_id = user_id.ok_or_else(|| Error::unauthenticated("there is no local owner"))?;
         Ok(Identity::user(user_id))
+    }
+}
+
+/// What is done of a request that says nothing.
+fn usual() -> &'static str {
+    match settings::parse::<Settings>() {
+        Ok(Settings { greeting }) if greeting == "trap" => "trap",
+        _ => "ok",
     }
 }
 

@@ -1,0 +1,159 @@
+//! What an operator says yes to, and takes back: with a server that runs, or without.
+
+use std::{path::Path, sync::Arc};
+
+use super::{
+    Host, StartError, engine, load,
+    lock::{Folder, LockError, Record},
+};
+use crate::{
+    clock::Clock,
+    config::Config,
+    engine::{ComponentFile, Engine, Hooks, off_the_runtime},
+    store::AuditEntry,
+};
+
+/// A component that waits for an operator's yes, and what is approved now.
+#[derive(Clone)]
+pub struct Proposal {
+    /// What it asks for.
+    pub record: Record,
+    /// What is approved, where anything is.
+    pub approved: Option<Record>,
+    /// Why it may not serve without a yes; `None` where it may.
+    pub needs: Option<String>,
+    folder: Folder,
+    file: Arc<ComponentFile>,
+}
+
+impl Proposal {
+    /// Looks at the component that a configuration names, where it goes by this name, and
+    /// else at the one that a configuration with this name would name.
+    pub async fn of(config: &Config, name: &str) -> Result<Self, StartError> {
+        let engine = engine(config, Hooks::default())?;
+        if let Ok(path) = engine.find(config).await {
+            let proposal = Self::at(&engine, config, &path).await;
+            match proposal {
+                Ok(found) if found.name() == name || found.record.name == name => return Ok(found),
+                Err(error) if Folder::of(config).name == name => return Err(error),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        let config = with_strategy(config, name);
+        let path = load::find(&engine, &config).await?;
+        Self::at(&engine, &config, &path).await
+    }
+
+    async fn at(engine: &Engine, config: &Config, path: &Path) -> Result<Self, StartError> {
+        let wrong = |source| StartError::Load { path: path.to_owned(), source };
+        let locked = |source| StartError::Lock { path: path.to_owned(), source };
+        let file = ComponentFile::read(path).await.map_err(wrong)?;
+        let examined = engine.examine(&file, config, &[]).await.map_err(wrong)?;
+        let outside = || locked(LockError::Outside(path.to_owned()));
+        let folder = Folder::around(config, path).ok_or_else(outside)?;
+        let record = Record::of(&examined.inspection);
+        let needs = folder.judge(&record).err();
+        if let Some(error @ LockError::Unreadable { .. }) = needs {
+            return Err(locked(error));
+        }
+        let approved = folder.entry().map_err(locked)?.map(|entry| entry.approved);
+        Ok(Self { record, approved, needs: needs.map(|why| why.to_string()), folder, file })
+    }
+
+    /// The name in the lock.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.folder.name
+    }
+
+    /// What it asks for beyond what is approved.
+    #[must_use]
+    pub fn asks_for(&self) -> Vec<String> {
+        self.approved.as_ref().map_or_else(Vec::new, |approved| self.record.asks_beyond(approved))
+    }
+
+    /// Whether its version is lower than the approved one.
+    #[must_use]
+    pub fn is_downgrade(&self) -> bool {
+        self.approved.as_ref().is_some_and(|approved| self.record.is_older_than(approved))
+    }
+
+    /// Writes the yes down. A server that runs takes the component at once.
+    pub fn approve(&self, clock: &Clock) -> Result<(), LockError> {
+        self.folder.approve(&self.record, &self.file, clock.now())
+    }
+
+    /// Goes back to the component of this name that was approved before, and answers what
+    /// it is. A server that runs follows at once.
+    pub fn roll_back(config: &Config, name: &str, clock: &Clock) -> Result<Record, LockError> {
+        let folder = Folder::of(config);
+        let calls_itself = folder.entry()?.is_some_and(|entry| entry.approved.name == name);
+        let is_meant = folder.name == name || calls_itself;
+        let folder = if is_meant { folder } else { Folder::of(&with_strategy(config, name)) };
+        folder.roll_back(clock.now())
+    }
+}
+
+fn with_strategy(config: &Config, name: &str) -> Config {
+    let mut config = config.clone();
+    name.clone_into(&mut config.auth.strategy);
+    config
+}
+
+impl Host {
+    /// Approves the component that waits in the plugins folder, which must have this
+    /// digest still, and has it serve. A lower version than the approved one needs
+    /// `allow_downgrade`.
+    pub async fn approve(&self, digest: &str, allow_downgrade: bool) -> Result<(), StartError> {
+        let config = Arc::clone(self.registry().current().config());
+        let engine = &self.shared.engine;
+        let path = load::find(engine, &config).await?;
+        let proposal = Proposal::at(engine, &config, &path).await?;
+        let refuse = |source| StartError::Lock { path: path.clone(), source };
+        if proposal.record.digest != digest {
+            return Err(refuse(LockError::Changed { found: proposal.record.digest }));
+        }
+        if let Some(approved) = proposal.approved.as_ref().filter(|_| proposal.is_downgrade())
+            && !allow_downgrade
+        {
+            return Err(refuse(LockError::Older {
+                name: proposal.name().to_owned(),
+                found: proposal.record.version.clone(),
+                approved: approved.version.clone(),
+            }));
+        }
+        let (clock, version) = (self.clock().clone(), proposal.record.version.clone());
+        let written = off_the_runtime(move || proposal.approve(&clock)).await;
+        written.map_err(refuse)?;
+        self.note(&AuditEntry {
+            action: "plugin.approve".to_owned(),
+            target: Some(format!("{} {version}", path.display())),
+            outcome: "done".to_owned(),
+            strategy_digest: Some(digest.to_owned()),
+            ..AuditEntry::default()
+        })
+        .await;
+        // Whatever was taken out of service has its say again.
+        self.forget_approval();
+        self.look().await
+    }
+
+    /// Goes back to the generation that was approved before, and answers what it is.
+    pub async fn roll_back(&self) -> Result<Record, StartError> {
+        let config = Arc::clone(self.registry().current().config());
+        let folder = Folder::of(&config);
+        let path = folder.lock_path();
+        let now = self.clock().now();
+        let record = off_the_runtime(move || folder.roll_back(now)).await;
+        let record = record.map_err(|source| StartError::Lock { path, source })?;
+        // The file that was rolled back is refused, and said to be.
+        let _ = self.look().await;
+        if self.registry().current().digest() == record.digest {
+            return Ok(record);
+        }
+        Err(StartError::Lock {
+            path: Folder::of(&config).lock_path(),
+            source: LockError::NotKept { name: record.name, digest: record.digest },
+        })
+    }
+}

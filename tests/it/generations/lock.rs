@@ -1,0 +1,185 @@
+//! `plugins.lock`: what is approved, by whom, and what was before.
+
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+use vestibule::host::{LockError, StartError};
+use vestibule_tests::{
+    craft,
+    plugins::{Plugins, digest, ready},
+};
+
+use super::{HELLO, TEAM, asking_for_more, hello, newer, serves};
+
+#[tokio::test]
+async fn the_first_of_a_name_is_written_down_and_an_upgrade_that_asks_for_no_more_is_as_well() {
+    let plugins = Plugins::with(HELLO);
+    let app = plugins.start(TEAM).await;
+    let first = digest(&hello());
+    let lock = plugins.lock();
+    insta::assert_snapshot!(lock.replace(&first, "<first>"), @r#"
+    # What was approved of each strategy: written by Vestibule, and kept with the components.
+    # `vestibule plugin approve` and `vestibule plugin rollback` change it.
+
+    version = 1
+
+    [strategies.hello-strategy]
+    approved_at = "2027-01-15T08:00:00Z"
+    approved_by = "first-use"
+    rolled_back = []
+
+    [strategies.hello-strategy.approved]
+    digest = "<first>"
+    name = "hello-strategy"
+    version = "0.1.0"
+    contract = "vestibule:auth@0.1.0"
+    everybody = false
+    log_in = false
+    imports = ["log.write", "settings.all"]
+    proposes = []
+    headers = ["x-team"]
+    variables = []
+    "#);
+    let second = plugins.put(&newer("0.2.0"));
+    app.host.look().await.unwrap();
+    let lock = plugins.lock();
+    assert!(lock.contains("approved_by = \"upgrade\""), "{lock}");
+    assert!(lock.contains(&first) && lock.contains(&second), "{lock}");
+    // A restart changes nothing.
+    drop(app);
+    plugins.start(TEAM).await;
+    assert_eq!(plugins.lock(), lock);
+}
+
+#[tokio::test]
+async fn what_asks_for_more_serves_once_somebody_says_yes() {
+    let plugins = Plugins::with(HELLO);
+    let app = plugins.start(TEAM).await;
+    let more = plugins.put(&asking_for_more());
+    assert!(app.host.look().await.is_err());
+    let refused = app.host.strategies().refused.expect("it is refused");
+    assert!(refused.needs_approval());
+    assert_eq!(refused.asks_for, ["it reads the header x-tram"]);
+    assert_eq!(refused.digest.as_deref(), Some(more.as_str()));
+
+    // A yes is for what was looked at.
+    let error = app.host.approve(&digest(&hello()), false).await.unwrap_err();
+    assert!(matches!(error, StartError::Lock { source: LockError::Changed { .. }, .. }), "{error}");
+    assert!(serves(&app, "0.1.0").await);
+    app.host.approve(&more, false).await.unwrap();
+    assert!(serves(&app, "0.3.0").await);
+    assert!(app.host.strategies().refused.is_none());
+    assert!(plugins.lock().contains("approved_by = \"operator\""));
+    let audit = app.host.store().audit(10).await.unwrap();
+    assert!(audit.iter().any(|entry| entry.action == "plugin.approve"), "{audit:?}");
+}
+
+#[tokio::test]
+async fn a_lower_version_serves_only_where_that_is_said() {
+    let plugins = Plugins::with(HELLO);
+    let app = plugins.start(TEAM).await;
+    let older = plugins.put(&newer("0.0.9"));
+    let error = app.host.approve(&older, false).await.unwrap_err();
+    assert!(matches!(error, StartError::Lock { source: LockError::Older { .. }, .. }), "{error}");
+    app.host.approve(&older, true).await.unwrap();
+    assert!(serves(&app, "0.0.9").await);
+}
+
+#[tokio::test]
+async fn what_was_before_is_gone_back_to_and_stays_after_a_restart() {
+    let plugins = Plugins::with(HELLO);
+    let app = plugins.start(TEAM).await;
+    assert!(!app.host.strategies().can_roll_back);
+    let error = app.host.roll_back().await.unwrap_err().to_string();
+    assert!(error.contains("no generation of \"hello-strategy\" to go back to"), "{error}");
+    let second = plugins.put(&newer("0.2.0"));
+    app.host.look().await.unwrap();
+    assert!(app.host.strategies().can_roll_back);
+    let record = app.host.roll_back().await.unwrap();
+    assert_eq!(record.version, "0.1.0");
+    assert!(serves(&app, "0.1.0").await);
+    assert!(ready(&app).await["refused"]["reason"].as_str().unwrap().contains("was rolled back"));
+    assert!(ready(&app).await["previous"].is_null(), "what was left for a reason is no way out");
+
+    // The file is still the newer one.
+    drop(app);
+    let app = plugins.start(TEAM).await;
+    assert!(serves(&app, "0.1.0").await);
+    assert!(ready(&app).await["refused"]["reason"].as_str().unwrap().contains("was rolled back"));
+    app.host.approve(&second, false).await.unwrap();
+    assert!(serves(&app, "0.2.0").await);
+}
+
+#[tokio::test]
+async fn a_bad_file_does_not_keep_a_server_from_starting_on_what_is_approved() {
+    let plugins = Plugins::with(HELLO);
+    drop(plugins.start(TEAM).await);
+    plugins.put(b"garbage");
+    let app = plugins.start(TEAM).await;
+    assert!(serves(&app, "0.1.0").await);
+    assert_eq!(ready(&app).await["refused"]["step"], "compile");
+    // What is kept is believed by its digest alone.
+    let kept = plugins.dir().join(format!(".generations/{}.wasm", digest(&hello())));
+    fs::write(kept, craft::labelled(&hello(), "forged")).unwrap();
+    let Err(error) = plugins.try_start(TEAM).await else { panic!("it started") };
+    assert!(error.to_string().contains("not WebAssembly"), "{error}");
+}
+
+#[tokio::test]
+async fn where_even_the_first_has_to_be_approved_it_does_not_serve_before() {
+    let plugins = Plugins::with(HELLO);
+    let locked = format!("{TEAM}plugins.locked = true\n");
+    let Err(error) = plugins.try_start(&locked).await else { panic!("it started") };
+    assert!(error.to_string().contains("`vestibule plugin approve hello-strategy`"), "{error}");
+    drop(plugins.start(TEAM).await);
+    plugins.start(&locked).await;
+}
+
+#[tokio::test]
+async fn a_lock_that_is_damaged_is_named_and_nothing_is_taken() {
+    let plugins = Plugins::with(HELLO);
+    let app = plugins.start(TEAM).await;
+    fs::write(plugins.dir().join("plugins.lock"), "version = 1\nstrategies = 3\n").unwrap();
+    plugins.put(&newer("0.2.0"));
+    let error = app.host.look().await.unwrap_err().to_string();
+    assert!(error.contains("plugins.lock: it cannot be used"), "{error}");
+    assert!(serves(&app, "0.1.0").await);
+    let Err(error) = plugins.try_start(TEAM).await else { panic!("it started") };
+    assert!(error.to_string().contains("plugins.lock: it cannot be used"), "{error}");
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_written_serves_what_is_there_and_takes_nothing_else() {
+    let plugins = Plugins::with(HELLO);
+    let mode = |mode| fs::set_permissions(plugins.dir(), fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o555);
+    if fs::write(plugins.dir().join("probe"), "").is_ok() {
+        mode(0o755);
+        fs::remove_file(plugins.dir().join("probe")).unwrap();
+        // Root writes everywhere, but not what is a folder.
+        fs::create_dir(plugins.dir().join("plugins.lock")).unwrap();
+        let Err(error) = plugins.try_start(TEAM).await else { panic!("it started") };
+        assert!(error.to_string().contains("plugins.lock: it cannot be used"), "{error}");
+        return;
+    }
+    let app = plugins.start(TEAM).await;
+    assert!(serves(&app, "0.1.0").await);
+    assert_eq!(plugins.lock(), "");
+    mode(0o755);
+}
+
+#[tokio::test]
+async fn a_component_cannot_take_the_place_of_what_was_approved_by_its_own_name() {
+    // By the alias that the operator chose, a file of another name is found first.
+    let plugins = Plugins::with("none");
+    let toml = plugins.toml("").replace("strategy = 'none'", "strategy = 'no_auth'");
+    let start = || {
+        let hooks = vestibule::engine::Hooks::default();
+        vestibule_tests::TestApp::start_text(&plugins.database, &toml, &[], hooks)
+    };
+    let app = start().await.unwrap();
+    let named = craft::with_text(&hello(), "hello-strategy0.1.0", "no_auth-strate0.1.0");
+    fs::write(plugins.dir().join("no_auth.wasm"), named).unwrap();
+    let error = app.host.look().await.unwrap_err().to_string();
+    assert!(error.contains("it asks for more than what was approved"), "{error}");
+    assert_eq!(ready(&app).await["generation"]["name"], "none");
+}

@@ -1,0 +1,91 @@
+//! A strategy that breaks for many goes out of service, and one that breaks for one
+//! stays.
+
+use http::StatusCode;
+use vestibule_tests::{
+    Reply, TestApp, craft,
+    logs::Logs,
+    plugins::{Plugins, bytes_of, ready},
+};
+
+async fn ask(app: &TestApp, address: &str, how: &str) -> Reply {
+    app.anonymous().at(address).with("x-behave", how).get("/auth/session").await
+}
+
+/// Has it break for so many sources.
+async fn break_for(app: &TestApp, sources: usize) {
+    for number in 0..sources {
+        let reply = ask(app, &format!("192.0.2.{number}"), "trap").await;
+        assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "{}", reply.body);
+    }
+}
+
+#[tokio::test]
+async fn one_attacker_cannot_have_a_strategy_taken_out_of_service() {
+    let plugins = Plugins::with("hostile");
+    let app = plugins.start("").await;
+    for number in 0..200 {
+        // A whole network of addresses, and all of it one source.
+        let address = format!("2001:db8::{number:x}");
+        ask(&app, &address, if number % 2 == 0 { "trap" } else { "bad-claims" }).await;
+    }
+    assert_eq!(ask(&app, "192.0.2.1", "ok").await.status, StatusCode::OK);
+    assert!(app.host.strategies().quarantined.is_none());
+}
+
+#[tokio::test]
+async fn a_strategy_that_breaks_for_many_stays_closed_where_there_is_nothing_to_fall_back_on() {
+    let plugins = Plugins::with("hostile");
+    let app = plugins.start("").await;
+    let logs = Logs::collect();
+    break_for(&app, 8).await;
+    let reply = ask(&app, "198.51.100.1", "ok").await;
+    assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "{}", reply.body);
+    assert!(logs.text().contains("the strategy breaks for many"), "{}", logs.text());
+    let told = ready(&app).await;
+    assert_eq!(told["generation"]["quarantined"], true, "{told}");
+    assert!(told["quarantined"]["in_its_place"].is_null(), "{told}");
+
+    // Another generation ends it, and so does the configuration read again.
+    let toml = plugins.toml("");
+    let environment = vestibule::config::Environment::fixed(&[]);
+    let config = vestibule::config::Config::parse(None, &toml, environment).unwrap();
+    app.host.reload(config).await.unwrap();
+    assert_eq!(ask(&app, "198.51.100.1", "ok").await.status, StatusCode::OK);
+    assert!(ready(&app).await["quarantined"].is_null());
+}
+
+#[tokio::test]
+async fn a_new_generation_that_breaks_for_many_gives_way_to_the_last_good_one() {
+    let plugins = Plugins::with("hostile");
+    let app = plugins.start("").await;
+    let newer = craft::with_version(&bytes_of("hostile"), "hostile", "0.2.0");
+    let digest = plugins.put(&newer);
+    app.host.look().await.unwrap();
+    break_for(&app, 8).await;
+    assert_eq!(ask(&app, "198.51.100.1", "ok").await.status, StatusCode::OK);
+    let told = ready(&app).await;
+    assert_eq!(told["generation"]["version"], "0.1.0", "{told}");
+    assert_eq!(told["quarantined"]["version"], "0.2.0", "{told}");
+    assert_eq!(told["quarantined"]["in_its_place"], told["generation"]["digest"], "{told}");
+
+    // The file is still there, and not taken again because of that.
+    app.host.look().await.unwrap();
+    assert_eq!(ready(&app).await["generation"]["version"], "0.1.0");
+    app.host.approve(&digest, false).await.unwrap();
+    let told = ready(&app).await;
+    assert_eq!(told["generation"]["version"], "0.2.0", "{told}");
+    assert!(told["quarantined"].is_null(), "{told}");
+}
+
+#[tokio::test]
+async fn a_strategy_that_is_out_of_service_leaves_another_one_fully_working() {
+    let (broken, well) = (Plugins::with("hostile"), Plugins::with("none"));
+    let (broken, well) = (broken.start("").await, well.start("").await);
+    break_for(&broken, 8).await;
+    assert_eq!(ask(&broken, "198.51.100.1", "ok").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    let reply = well.anonymous().get("/auth/session").await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.body);
+    assert_eq!(ready(&broken).await["generation"]["quarantined"], true);
+    assert_eq!(ready(&well).await["generation"]["quarantined"], false);
+}
