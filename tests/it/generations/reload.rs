@@ -100,7 +100,7 @@ async fn another_strategy_or_another_trust_leaves_nothing_to_fall_back_on() {
     app.host.reload(config(&plugins, &pinned)).await.unwrap();
     assert!(ready(&app).await["previous"].is_null());
 
-    let app = plugins.start(TEAM).await;
+    let app = Plugins::with("hostile").start("").await;
     app.host.replace(&vestibule_tests::component("none")).await.unwrap();
     let told = ready(&app).await;
     assert_eq!(told["generation"]["name"], "none", "{told}");
