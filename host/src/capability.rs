@@ -102,6 +102,24 @@ pub(crate) struct Granted {
     pub(crate) hooks: Hooks,
 }
 
+impl Granted {
+    /// What a component has that is only looked at.
+    pub(crate) fn nothing(strategy: &str, fingerprints: secrets::FingerprintKey) -> Self {
+        Self {
+            strategy: strategy.to_owned(),
+            settings: "{}".to_owned(),
+            secrets: BTreeMap::new(),
+            clock: Clock::System,
+            fingerprints,
+            store: None,
+            http: None,
+            issuers: None,
+            tokens: Vec::new(),
+            hooks: Hooks::default(),
+        }
+    }
+}
+
 /// Is shown a memory.
 pub type Show = Arc<dyn Fn(&[u8]) + Send + Sync>;
 

@@ -20,6 +20,7 @@ mod login;
 mod output;
 mod profile;
 mod registry;
+mod self_attack;
 mod settings;
 mod strategy;
 mod suspicion;
@@ -55,6 +56,7 @@ pub use self::{
     output::{Decision, SessionChange},
     profile::Profile,
     registry::Registry,
+    self_attack::SelfAttackError,
     settings::SettingsError,
     strategy::Strategy,
     tokens::Renewal,

@@ -13,7 +13,9 @@ use crate::{
     assertion::{Assertions, Claims, PublicKey},
     clock::Clock,
     config::Config,
-    engine::{Engine, EngineError, EngineOptions, Hooks, LoadError, Registry, Strategy},
+    engine::{
+        Engine, EngineError, EngineOptions, Hooks, LoadError, Registry, SelfAttackError, Strategy,
+    },
     limit::{Limited, Limiter, Who},
     sandbox::SandboxRuntime,
     store::{Store, StoreError},
@@ -26,6 +28,9 @@ pub enum StartError {
     /// The engine cannot be set up.
     #[error("{0}: {source}", source = std::error::Error::source(.0).map(ToString::to_string).unwrap_or_default())]
     Engine(#[from] EngineError),
+    /// A limit of the engine does not hold.
+    #[error(transparent)]
+    SelfAttack(#[from] SelfAttackError),
     /// The strategy cannot be loaded.
     #[error("{}", .source.at(.path))]
     Load {
@@ -95,6 +100,7 @@ impl Host {
         hooks: Hooks,
     ) -> Result<Self, StartError> {
         let engine = engine(&config, hooks)?;
+        engine.attack_itself().await?;
         let path = find(&engine, &config).await?;
         let mut strategy = load(&engine, &config, clock.clone(), &path).await?;
         let store = Store::open(&config, clock.clone()).await?;

@@ -17,6 +17,7 @@ mod mu_keycloak;
 mod openapi;
 mod operator;
 mod provider_tokens;
+mod self_attack;
 mod sessions;
 mod settings;
 mod stores;

@@ -12,7 +12,6 @@ mod grants;
 mod lane;
 
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -40,7 +39,7 @@ use super::{
 use crate::{
     bindings,
     capability::{
-        self, Context, Granted, Hooks, Reach,
+        self, Context, Granted, Reach,
         http_client::{Client, authorities},
         jose::Issuers,
         secrets::FingerprintKey,
@@ -100,18 +99,7 @@ impl Compiled {
             .map_err(LoadError::Host)?;
         let pre = linker.instantiate_pre(component).map_err(LoadError::WrongType)?;
         let pre = bindings::StrategyPre::new(pre).map_err(LoadError::WrongType)?;
-        let granted = Granted {
-            strategy: "(loading)".to_owned(),
-            settings: "{}".to_owned(),
-            secrets: BTreeMap::new(),
-            clock: Clock::System,
-            fingerprints,
-            store: None,
-            http: None,
-            issuers: None,
-            tokens: Vec::new(),
-            hooks: Hooks::default(),
-        };
+        let granted = Granted::nothing("(loading)", fingerprints);
         let context = Context::new(Arc::new(granted), RequestId::new(0), Reach::Nobody);
         let mut store = new_store(engine, limits, context);
         store.epoch_deadline_callback(call::give_way);
