@@ -7,6 +7,7 @@
 //! state of one call.
 
 pub(crate) mod clock;
+pub(crate) mod denials;
 pub(crate) mod http_client;
 pub(crate) mod jose;
 pub(crate) mod log;
@@ -33,6 +34,7 @@ use wasmtime::component::{
 use crate::{
     bindings::vestibule::auth,
     clock::Clock,
+    config::Grants,
     identity::{RequestId, UserId},
     store::Store,
 };
@@ -96,8 +98,10 @@ pub(crate) struct Granted {
     pub(crate) http: Option<Arc<http_client::Client>>,
     /// Whose tokens `jose` may verify; `None` is nobody's.
     pub(crate) issuers: Option<Arc<jose::Issuers>>,
-    /// The names that `token-store` may reach.
-    pub(crate) tokens: Vec<String>,
+    /// What the operator granted.
+    pub(crate) grants: Grants,
+    /// What was refused of late; `None` while a component is only looked at.
+    pub(crate) denials: Option<Arc<denials::Denials>>,
     /// What tests look at and put in the place of the world.
     pub(crate) hooks: Hooks,
 }
@@ -114,7 +118,8 @@ impl Granted {
             store: None,
             http: None,
             issuers: None,
-            tokens: Vec::new(),
+            grants: Grants::default(),
+            denials: None,
             hooks: Hooks::default(),
         }
     }
@@ -171,8 +176,6 @@ pub(crate) struct Context {
     pub(crate) reach: Reach,
     /// When the call has to end; `None` where it cannot wait.
     pub(crate) ends_at: Option<Instant>,
-    /// Something was refused, and the operator was told.
-    pub(crate) refused: bool,
 }
 
 impl Context {
@@ -180,7 +183,7 @@ impl Context {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
         let log = log::Budget::default();
-        Self { granted, table, log, request, renewing: None, reach, ends_at: None, refused: false }
+        Self { granted, table, log, request, renewing: None, reach, ends_at: None }
     }
 
     /// Takes what the call still holds, to be given back when it is over.

@@ -43,7 +43,7 @@ use wasmtime::{
     Config, Enabled, EngineWeak, Inlining, InstanceAllocationStrategy, PoolingAllocationConfig,
 };
 
-use crate::capability::secrets::FingerprintKey;
+use crate::capability::{denials::Denials, secrets::FingerprintKey};
 
 #[doc(hidden)]
 pub use crate::capability::{Hooks, LookUp, Show};
@@ -165,6 +165,8 @@ pub struct Engine {
     /// The same on every shard, so that a secret has one fingerprint.
     fingerprints: FingerprintKey,
     hooks: Hooks,
+    /// The same for every generation, so that a reload tells nothing twice.
+    denials: Arc<Denials>,
 }
 
 impl Engine {
@@ -188,7 +190,9 @@ impl Engine {
         start_ticker(engines.iter().map(wasmtime::Engine::weak).collect())
             .map_err(EngineError::Ticker)?;
         let fingerprints = FingerprintKey::random().map_err(EngineError::Randomness)?;
-        Ok(Self { shards: engines.into(), concurrency: options.concurrency, fingerprints, hooks })
+        let denials = Arc::default();
+        let concurrency = options.concurrency;
+        Ok(Self { shards: engines.into(), concurrency, fingerprints, hooks, denials })
     }
 }
 

@@ -7,6 +7,7 @@ mod capabilities;
 mod client;
 mod command_line;
 mod contract;
+mod denials;
 mod hostile_calls;
 mod hostile_files;
 mod house;

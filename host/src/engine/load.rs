@@ -177,7 +177,8 @@ impl Engine {
                     store: None,
                     http: http.clone(),
                     issuers: issuers.clone(),
-                    tokens: config.auth.grants.token_store.clone(),
+                    grants: config.auth.grants.clone(),
+                    denials: Some(Arc::clone(&self.denials)),
                     hooks: self.hooks.clone(),
                 };
                 lane(component, &config.auth.grants, compiled.contract.waits, granted, permits)
