@@ -1,6 +1,9 @@
 //! Gateways, as far as Vestibule can tell them: each asks in its own dialect.
 
-use crate::{Caller, Reply, TestApp};
+use crate::{
+    Caller, Reply, TestApp,
+    envoy::{self, Asked},
+};
 
 /// Where the gateways of the tests are.
 pub const ADDRESS: &str = "127.0.0.1";
@@ -16,11 +19,13 @@ pub enum Gateway {
     Traefik,
     /// By `/authz/envoy/…`.
     Envoy,
+    /// By gRPC.
+    EnvoyGrpc,
 }
 
 /// All of them.
-pub const GATEWAYS: [Gateway; 4] =
-    [Gateway::Nginx, Gateway::Caddy, Gateway::Traefik, Gateway::Envoy];
+pub const GATEWAYS: [Gateway; 5] =
+    [Gateway::Nginx, Gateway::Caddy, Gateway::Traefik, Gateway::Envoy, Gateway::EnvoyGrpc];
 
 /// The headers by which an app learns who is calling, where it names no others.
 pub const IDENTITY: [&str; 5] =
@@ -64,6 +69,10 @@ impl Gateway {
             Self::Envoy => {
                 let asks = client.with("host", host).with("x-forwarded-proto", scheme);
                 asks.send(method, &format!("/authz/envoy{path}")).await
+            }
+            Self::EnvoyGrpc => {
+                let asked = Asked { method, scheme, host, path, headers: client.headers() };
+                envoy::ask(client.host(), &asked).await
             }
         }
     }

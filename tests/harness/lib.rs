@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod craft;
 pub mod database;
+pub mod envoy;
 pub mod forges;
 pub mod gateways;
 pub mod github;
@@ -150,6 +151,18 @@ impl Caller {
     #[must_use]
     pub fn at(self, address: &str) -> Self {
         Self { address: Some(address.parse().expect("an address")), ..self }
+    }
+
+    /// What this caller's requests say of themselves.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The host that is called.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.app.host
     }
 
     /// Sends a `GET`.

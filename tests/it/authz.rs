@@ -3,8 +3,10 @@
 mod answers;
 mod assertions;
 mod configuration;
+mod grpc;
 mod hosts;
 mod paths;
+mod strategies;
 mod trust;
 
 use secrecy::SecretString;

@@ -63,7 +63,7 @@ async fn each_gateway_is_believed_in_its_own_headers_alone() {
         match gateway {
             Gateway::Nginx => forwarded(nobody.clone()).with("x-forwarded-proto", "https"),
             Gateway::Caddy | Gateway::Traefik => nginx(nobody.clone()),
-            Gateway::Envoy => nginx(forwarded(nobody.clone())),
+            Gateway::Envoy | Gateway::EnvoyGrpc => nginx(forwarded(nobody.clone())),
         }
     };
     for gateway in GATEWAYS {
