@@ -7,7 +7,6 @@
 //! state of one call.
 
 pub(crate) mod clock;
-pub(crate) mod denials;
 pub(crate) mod http_client;
 pub(crate) mod jose;
 pub(crate) mod log;
@@ -17,11 +16,14 @@ pub(crate) mod session_store;
 pub(crate) mod settings;
 pub(crate) mod token_store;
 
+#[cfg(fuzzing)]
+pub use self::jose::fuzzing::token as jose_fuzzing;
+
 use std::{
     any::Any,
     collections::BTreeMap,
     fmt,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -101,7 +103,7 @@ pub(crate) struct Granted {
     /// What the operator granted.
     pub(crate) grants: Grants,
     /// What was refused of late; `None` while a component is only looked at.
-    pub(crate) denials: Option<Arc<denials::Denials>>,
+    pub(crate) denials: Option<Arc<log::denials::Denials>>,
     /// What tests look at and put in the place of the world.
     pub(crate) hooks: Hooks,
 }
@@ -139,6 +141,9 @@ pub struct Hooks {
     pub memory: Option<Show>,
     /// Answers in the place of the system's resolver.
     pub look_up: Option<LookUp>,
+    /// Is sent every request, wherever it would go, in the clear. Which origin it is
+    /// for stands in `host` and `x-forwarded-proto`.
+    pub peer: Option<SocketAddr>,
 }
 
 impl fmt::Debug for Hooks {

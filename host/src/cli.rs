@@ -42,6 +42,8 @@ const EXAMPLES: &str = "Examples:
   vestibule check --config vestibule.toml
   vestibule check --explain --host wiki.example.com --path /a --user 12345678
   vestibule plugin inspect plugins/none.wasm --json
+  vestibule plugin new my-strategy
+  vestibule plugin test my-strategy.wasm
   vestibule keys create --user 12345678 --name nightly
 
 Exit status: 0 done, 1 failed while running, 2 something given is wrong.";

@@ -14,6 +14,8 @@
 mod authenticate;
 mod call;
 mod description;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod limits;
 mod load;
 mod login;
@@ -43,7 +45,7 @@ use wasmtime::{
     Config, Enabled, EngineWeak, Inlining, InstanceAllocationStrategy, PoolingAllocationConfig,
 };
 
-use crate::capability::{denials::Denials, secrets::FingerprintKey};
+use crate::capability::{log::denials::Denials, secrets::FingerprintKey};
 
 #[doc(hidden)]
 pub use crate::capability::{Hooks, LookUp, Show};
@@ -51,7 +53,7 @@ pub use crate::capability::{Hooks, LookUp, Show};
 pub use self::{
     call::CallError,
     description::{Description, GrantSource, ProposedGrants, Setting, SettingType},
-    load::{Import, Inspection, LoadError, MAX_FILE_BYTES},
+    load::{Import, Inspection, LoadError, MAX_FILE_BYTES, proposed_grants},
     login::{Attempt, Callback, LogOutRedirect, LoginStep, SessionSelector, SignedIn},
     output::{Decision, SessionChange},
     profile::Profile,

@@ -13,6 +13,8 @@ mod document;
 mod edge;
 mod error;
 mod extract;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod grpc;
 mod health;
 mod input;

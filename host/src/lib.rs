@@ -19,10 +19,14 @@ pub mod clock;
 pub mod config;
 pub mod context;
 pub mod engine;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hex;
 pub mod host;
 pub mod http;
 pub mod identity;
+pub mod kit;
 mod limit;
 pub mod provider;
 pub mod sandbox;

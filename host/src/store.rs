@@ -35,6 +35,8 @@ use std::{
     time::Duration,
 };
 
+#[cfg(fuzzing)]
+pub use self::api_keys::fuzz as key_text_fuzzing;
 use self::db::{Db, Missing, change, read, transact};
 pub(crate) use self::signing_keys::SigningKey;
 pub use self::{

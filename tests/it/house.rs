@@ -14,9 +14,11 @@ use vestibule_tests::workspace;
 const GROUND: [&str; 6] = ["clock", "config", "hex", "identity", "secret", "text"];
 
 /// Each room of the host, and the rooms above the ground that it may use.
-const ROOMS: [(&str, &[&str]); 15] = [
+const ROOMS: [(&str, &[&str]); 17] = [
     ("main", &["cli"]),
-    ("cli", &["http", "engine", "store", "host", "authz"]),
+    ("cli", &["http", "engine", "store", "host", "authz", "kit"]),
+    ("kit", &["engine", "host", "store"]),
+    ("fuzzing", &["http", "engine", "capability", "store"]),
     ("http", &["context", "host", "engine", "limit", "sandbox", "store", "authz", "assertion"]),
     ("provider", &["context", "engine"]),
     ("context", &["host", "engine", "store"]),
@@ -33,7 +35,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
 ];
 
 /// Each dependency that has one door, and the room with the door.
-const DOORS: [(&str, &[&str]); 17] = [
+const DOORS: [(&str, &[&str]); 18] = [
     ("axum", &["http"]),
     ("tower_http", &["http"]),
     ("utoipa", &["http"]),
@@ -43,7 +45,8 @@ const DOORS: [(&str, &[&str]); 17] = [
     ("tonic_prost", &["http"]),
     ("clap", &["cli"]),
     ("wasmtime", &["engine", "capability", "bindings"]),
-    ("aws_lc_rs", &["capability", "assertion"]),
+    ("aws_lc_rs", &["capability", "assertion", "kit"]),
+    ("hyper", &["capability", "http", "kit"]),
     ("hyper_rustls", &["capability"]),
     ("rustls", &["capability"]),
     ("webpki_roots", &["capability"]),

@@ -3,6 +3,7 @@
 mod browser;
 mod gateways;
 mod keycloak;
+mod new_strategy;
 mod replicas;
 mod schemathesis;
 
@@ -54,6 +55,9 @@ enum Test {
     /// Three servers on one PostgreSQL, asked on and on for provider tokens that live for
     /// seconds: each has to be renewed once.
     Replicas,
+    /// A new strategy as `plugin new` makes it: built outside of this repository with each
+    /// compiler for Wasm that is at hand, tested by itself and by the kit, and served.
+    NewStrategy,
     /// A real Chromium that logs in with su-github over https, against a scripted GitHub.
     SuGithub,
 }
@@ -67,6 +71,7 @@ impl EndToEnd {
             Test::OpenhandsClient => openhands_client(root),
             Test::Schemathesis => schemathesis::run(root),
             Test::Gateways => gateways::run(root),
+            Test::NewStrategy => new_strategy::run(root),
             Test::Replicas => replicas::run(root, self.seconds),
             Test::SuGithub => browser::su_github(root),
         }

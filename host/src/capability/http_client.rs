@@ -25,7 +25,7 @@ use self::{
     origins::Origins,
     transport::{Reply, Transport},
 };
-use super::{Context, LookUp, denials::Denied, secrets::Secret};
+use super::{Context, Hooks, log::denials::Denied, secrets::Secret};
 use crate::bindings::vestibule::auth::http_client::{Header, Host, HttpError, Request, Response};
 
 /// The most fields that one request may have captured.
@@ -60,9 +60,9 @@ impl Client {
     pub(crate) fn new(
         origins: &[String],
         authorities: RootCertStore,
-        look_up: Option<LookUp>,
+        hooks: &Hooks,
     ) -> Result<Self, rustls::Error> {
-        let transport = Transport::new(authorities, look_up)?;
+        let transport = Transport::new(authorities, hooks)?;
         Ok(Self { origins: Origins::new(origins), transport })
     }
 

@@ -5,6 +5,8 @@
 //! them is little, and has to be strict where libraries are lenient.
 
 mod claims;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod issuers;
 mod json;
 mod kept;
@@ -20,8 +22,8 @@ pub(crate) use self::issuers::Issuers;
 use self::{claims::Claims, issuers::Source, token::Token};
 use super::{
     Context,
-    denials::Denied,
     http_client::Pointer,
+    log::denials::Denied,
     secrets::{Secret, shown},
 };
 use crate::{

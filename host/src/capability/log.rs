@@ -1,5 +1,7 @@
 //! `log`: a strategy's lines in the operator's log, bounded and made harmless.
 
+pub(crate) mod denials;
+
 use super::Context;
 use crate::{
     bindings::vestibule::auth::log::{Field, Host, Level},

@@ -10,7 +10,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use wasmtime::component::Resource;
 
-use super::{Context, denials::Denied};
+use super::{Context, log::denials::Denied};
 use crate::{
     bindings::vestibule::auth::secrets::{Host, HostSecret, SecretError},
     secret,

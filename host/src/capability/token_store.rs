@@ -8,7 +8,7 @@ use wasmtime::component::Resource;
 pub use self::lease::Lease;
 use super::{
     Context, Reach, Violation,
-    denials::Denied,
+    log::denials::Denied,
     secrets::{Secret, handles},
 };
 use crate::{

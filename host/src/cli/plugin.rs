@@ -1,4 +1,8 @@
-//! `vestibule plugin inspect`
+//! `vestibule plugin`: looking at components, trying them, and beginning new ones.
+
+mod drawing;
+mod examine;
+mod new;
 
 use std::{
     num::NonZeroUsize,
@@ -14,6 +18,10 @@ use crate::engine::{Engine, EngineOptions, GrantSource, Inspection, Setting, Set
 /// Look at components.
 #[derive(Debug, Subcommand)]
 pub(super) enum Plugin {
+    /// Begin a strategy: a folder that builds, passes its tests and makes a component.
+    New(new::New),
+    /// Try a component in front of good, hostile and slow peers, and print what became of it.
+    Test(examine::Examine),
     /// Say what a component is and what it could reach, without granting it anything.
     Inspect {
         /// The component file.
@@ -26,8 +34,12 @@ pub(super) enum Plugin {
 
 impl Plugin {
     pub(super) fn run(self) -> ExitCode {
+        let (file, json) = match self {
+            Self::New(new) => return new.run(),
+            Self::Test(examine) => return examine.run(),
+            Self::Inspect { file, json } => (file, json),
+        };
         start_log(LogFormat::Text, "warn");
-        let Self::Inspect { file, json } = self;
         let inspection = match inspect(&file) {
             Ok(inspection) => inspection,
             Err(error) => return refuse(error),
@@ -73,8 +85,10 @@ fn text(inspection: &Inspection) -> String {
         row("reads headers", &list(&description.headers)),
         row("provider tokens", &list(&description.providers)),
         String::new(),
-        "imports".to_owned(),
+        "what it can reach".to_owned(),
     ];
+    lines.extend(drawing::draw(inspection));
+    lines.extend([String::new(), "imports".to_owned()]);
     for import in &inspection.imports {
         let grant = match &import.grant {
             None => "always granted".to_owned(),

@@ -26,7 +26,7 @@ use wasmtime::{
 };
 
 use self::lane::lane;
-pub use self::{contract::Import, error::LoadError};
+pub use self::{contract::Import, error::LoadError, grants::proposed as proposed_grants};
 use super::{
     Engine,
     call::{self, Call, CallError, classify, new_store},
@@ -292,7 +292,7 @@ impl Engine {
         if grants.http.is_empty() && grants.jose.is_empty() {
             return Ok(None);
         }
-        Client::new(&grants.http, authorities, self.hooks.look_up.clone())
+        Client::new(&grants.http, authorities, &self.hooks)
             .map(|client| Some(Arc::new(client)))
             .map_err(|error| LoadError::Host(error.into()))
     }

@@ -16,7 +16,7 @@ use crate::{
     bindings::{self, exports::vestibule::auth::login as wit},
     capability::{
         Reach,
-        denials::Denied,
+        log::denials::Denied,
         secrets::{Secret, handles},
     },
     identity::{

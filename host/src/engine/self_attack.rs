@@ -182,7 +182,7 @@ const ATTACKS: [Attack; 11] = [
         export: "flood-log",
         way: Way::Direct,
         limits: PATIENT,
-        is_stopped: |ended| ended.answer.is_ok() && ended.dropped > 900,
+        is_stopped: |ended| ended.answer.is_ok() && ended.dropped > 30,
     },
 ];
 
@@ -313,7 +313,7 @@ mod tests {
     #[tokio::test]
     async fn a_limit_that_is_too_wide_for_its_attack_is_found() {
         let arena = arena();
-        let wide = Limits { memory: 64 << 20, wall: Duration::from_secs(60), ..PATIENT };
+        let wide = Limits { memory: 64 << 20, wall: Duration::from_mins(1), ..PATIENT };
         for attack in
             ATTACKS.into_iter().filter(|attack| ["spin", "grow-memory"].contains(&attack.export))
         {

@@ -131,7 +131,7 @@ pub(super) fn service(host: &Host, headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// The bearer token that a request presents.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let Some(value) = only_value(headers, header::AUTHORIZATION)? else { return Ok(None) };
     // The scheme's name is case-insensitive (RFC 9110 section 11.1).
     let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));

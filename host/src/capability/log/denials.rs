@@ -10,8 +10,7 @@ use std::{
 
 use url::Url;
 
-use super::Granted;
-use crate::{config::Grants, identity::RequestId, text::escape};
+use crate::{capability::Granted, config::Grants, identity::RequestId, text::escape};
 
 /// For how long a target is not told again, in seconds.
 const QUIET: u64 = 60;
@@ -41,7 +40,7 @@ impl<'a> Denied<'a> {
     fn what(self) -> &'static str {
         match self {
             Self::Origin(_) => "an origin",
-            Self::Browser(_) => "to send a browser to an origin",
+            Self::Browser(_) => "a place for browsers",
             Self::Issuer(_) => "an issuer",
             Self::Token(_) => "a stored token",
             Self::Secret(_) => "a secret",
