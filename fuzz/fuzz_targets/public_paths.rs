@@ -1,4 +1,4 @@
-//! `cargo +nightly fuzz run public_paths`: what is public is so in everybody's reading.
+//! `cargo xtask fuzz public_paths`: what is public is so in everybody's reading.
 
 #![no_main]
 

@@ -17,12 +17,14 @@ pub(crate) mod settings;
 pub(crate) mod token_store;
 
 pub(crate) use self::http_client::Probe;
+#[cfg(fuzzing)]
+pub use self::jose::fuzzing::token as jose_fuzzing;
 
 use std::{
     any::Any,
     collections::BTreeMap,
     fmt,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -35,6 +37,7 @@ use wasmtime::component::{
 use crate::{
     bindings::vestibule::auth,
     clock::Clock,
+    config::Grants,
     identity::{RequestId, UserId},
     metrics::Metrics,
     store::Store,
@@ -99,14 +102,37 @@ pub(crate) struct Granted {
     pub(crate) http: Option<Arc<http_client::Client>>,
     /// Whose tokens `jose` may verify; `None` is nobody's.
     pub(crate) issuers: Option<Arc<jose::Issuers>>,
-    /// The names that `token-store` may reach.
-    pub(crate) tokens: Vec<String>,
+    /// What the operator granted.
+    pub(crate) grants: Grants,
+    /// What was refused of late; `None` while a component is only looked at.
+    pub(crate) denials: Option<Arc<log::denials::Denials>>,
     /// What tests look at and put in the place of the world.
     pub(crate) hooks: Hooks,
     /// What calls count.
     pub(crate) metrics: Arc<Metrics>,
     /// What all its calls may log.
     pub(crate) log_rate: Arc<log::Rate>,
+}
+
+impl Granted {
+    /// What a component has that is only looked at.
+    pub(crate) fn nothing(strategy: &str, fingerprints: secrets::FingerprintKey) -> Self {
+        Self {
+            strategy: strategy.to_owned(),
+            settings: "{}".to_owned(),
+            secrets: BTreeMap::new(),
+            clock: Clock::System,
+            fingerprints,
+            store: None,
+            http: None,
+            issuers: None,
+            grants: Grants::default(),
+            denials: None,
+            hooks: Hooks::default(),
+            metrics: Arc::default(),
+            log_rate: Arc::default(),
+        }
+    }
 }
 
 /// Is shown a memory.
@@ -123,6 +149,9 @@ pub struct Hooks {
     pub memory: Option<Show>,
     /// Answers in the place of the system's resolver.
     pub look_up: Option<LookUp>,
+    /// Is sent every request, wherever it would go, in the clear. Which origin it is
+    /// for stands in `host` and `x-forwarded-proto`.
+    pub peer: Option<SocketAddr>,
 }
 
 impl fmt::Debug for Hooks {
@@ -162,8 +191,6 @@ pub(crate) struct Context {
     pub(crate) ends_at: Option<Instant>,
     /// How long it has waited for other servers.
     pub(crate) waited: Duration,
-    /// Something was refused, and the operator was told.
-    pub(crate) refused: bool,
 }
 
 impl Context {
@@ -180,7 +207,6 @@ impl Context {
             reach,
             ends_at: None,
             waited: Duration::ZERO,
-            refused: false,
         }
     }
 

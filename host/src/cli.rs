@@ -51,6 +51,8 @@ const EXAMPLES: &str = "Examples:
   vestibule doctor --config vestibule.toml
   vestibule plugin inspect plugins/none.wasm --json
   vestibule plugin approve hello
+  vestibule plugin new my-strategy
+  vestibule plugin test my-strategy.wasm
   vestibule keys create --user 12345678 --name nightly
 
 Exit status: 0 done, 1 failed while running, 2 something given is wrong.";

@@ -14,6 +14,8 @@
 mod authenticate;
 mod call;
 mod description;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod limits;
 mod load;
 mod login;
@@ -22,6 +24,7 @@ mod place;
 mod profile;
 mod quarantine;
 mod registry;
+mod self_attack;
 mod settings;
 mod span;
 mod strategy;
@@ -45,7 +48,10 @@ use wasmtime::{
     Config, Enabled, EngineWeak, Inlining, InstanceAllocationStrategy, PoolingAllocationConfig,
 };
 
-use crate::{capability::secrets::FingerprintKey, metrics::Metrics};
+use crate::{
+    capability::{log::denials::Denials, secrets::FingerprintKey},
+    metrics::Metrics,
+};
 
 #[doc(hidden)]
 pub use crate::capability::{Hooks, LookUp, Show};
@@ -53,11 +59,12 @@ pub use crate::capability::{Hooks, LookUp, Show};
 pub use self::{
     call::CallError,
     description::{Description, GrantSource, ProposedGrants, Setting, SettingType},
-    load::{Import, Inspection, LoadError, MAX_FILE_BYTES},
+    load::{Import, Inspection, LoadError, MAX_FILE_BYTES, proposed_grants},
     login::{Attempt, Callback, LogOutRedirect, LoginStep, SessionSelector, SignedIn},
     output::{Decision, SessionChange},
     profile::Profile,
     registry::{Quarantined, Registry},
+    self_attack::SelfAttackError,
     settings::SettingsError,
     strategy::Strategy,
     tokens::Renewal,
@@ -182,6 +189,8 @@ pub struct Engine {
     fingerprints: FingerprintKey,
     hooks: Hooks,
     metrics: Arc<Metrics>,
+    /// The same for every generation, so that a reload tells nothing twice.
+    denials: Arc<Denials>,
 }
 
 impl Engine {
@@ -216,6 +225,7 @@ impl Engine {
             fingerprints,
             hooks,
             metrics: Arc::default(),
+            denials: Arc::default(),
         })
     }
 

@@ -34,7 +34,8 @@ use crate::{
     clock::Clock,
     config::Config,
     engine::{
-        CurrentConfig, Engine, EngineError, EngineOptions, Hooks, LoadError, Registry, Strategy,
+        CurrentConfig, Engine, EngineError, EngineOptions, Hooks, LoadError, Registry,
+        SelfAttackError, Strategy,
     },
     limit::Limiter,
     metrics::Metrics,
@@ -49,6 +50,9 @@ pub enum StartError {
     /// The engine cannot be set up.
     #[error("{0}: {source}", source = std::error::Error::source(.0).map(ToString::to_string).unwrap_or_default())]
     Engine(#[from] EngineError),
+    /// A limit of the engine does not hold.
+    #[error(transparent)]
+    SelfAttack(#[from] SelfAttackError),
     /// The strategy cannot be loaded.
     #[error("{}", .source.at(.path))]
     Load {
@@ -129,6 +133,7 @@ impl Host {
     ) -> Result<Self, StartError> {
         let config = Arc::new(config);
         let engine = engine(&config, hooks)?;
+        engine.attack_itself().await?;
         let (candidate, refused) = load::first(&engine, &config, &clock).await?;
         let store = Store::open(&config, clock.clone()).await?;
         let mut strategy = candidate.admitted(clock.now()).await?;

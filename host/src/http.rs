@@ -14,6 +14,8 @@ mod document;
 mod edge;
 mod error;
 mod extract;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod grpc;
 mod health;
 mod input;

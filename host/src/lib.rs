@@ -20,10 +20,14 @@ pub mod config;
 pub mod context;
 pub mod doctor;
 pub mod engine;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hex;
 pub mod host;
 pub mod http;
 pub mod identity;
+pub mod kit;
 mod limit;
 mod metrics;
 pub mod provider;

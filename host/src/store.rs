@@ -40,6 +40,8 @@ use std::{
 
 use arc_swap::ArcSwap;
 
+#[cfg(fuzzing)]
+pub use self::api_keys::fuzz as key_text_fuzzing;
 pub(crate) use self::signing_keys::SigningKey;
 pub use self::{
     api_keys::{ApiKey, ApiKeys, KeyRefusal, NewApiKey, NewKey, VerifiedKey},

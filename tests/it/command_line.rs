@@ -290,6 +290,31 @@ fn inspect_shows_what_a_component_is_and_could_reach() {
 }
 
 #[test]
+fn inspect_draws_what_a_component_can_reach() {
+    let folder = installed("");
+    let drawn = |name: &str| {
+        let file = component(name);
+        let output = run(&["plugin", "inspect", file.to_str().unwrap()], folder.path());
+        let text = String::from_utf8(output.stdout).unwrap();
+        let (_, tree) = text.split_once("what it can reach\n").expect(&text);
+        tree.split("\n\n").next().unwrap().to_owned()
+    };
+    assert_eq!(drawn("none"), "  none\n  └─ nothing");
+    let tree = drawn("su-github");
+    for line in [
+        "  ├─ secrets           always",
+        "  │  └─ client_secret  from the setting client_secret",
+        "  ├─ http-client       by grant, [auth.grants] http",
+        "  │  └─ {api_url}      from the setting api_url, https://api.github.com by default",
+        "  │  ├─ github         proposed",
+        "  └─ browsers          by grant, [auth.grants] http and browser",
+    ] {
+        assert!(tree.lines().any(|drawn| drawn == line), "{line}:\n{tree}");
+    }
+    assert!(drawn("hello-strategy").contains("└─ x-team"));
+}
+
+#[test]
 fn help_has_examples_and_no_command_is_a_mistake() {
     let folder = tempfile::tempdir().unwrap();
     let help = run(&["--help"], folder.path());

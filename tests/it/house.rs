@@ -14,9 +14,9 @@ use vestibule_tests::workspace;
 const GROUND: [&str; 7] = ["clock", "config", "hex", "identity", "metrics", "secret", "text"];
 
 /// Each room of the host, and the rooms above the ground that it may use.
-const ROOMS: [(&str, &[&str]); 17] = [
+const ROOMS: [(&str, &[&str]); 19] = [
     ("main", &["cli"]),
-    ("cli", &["http", "engine", "store", "host", "authz", "doctor", "telemetry"]),
+    ("cli", &["http", "engine", "store", "host", "authz", "doctor", "kit", "telemetry"]),
     ("doctor", &["host", "engine", "store", "capability"]),
     (
         "http",
@@ -32,6 +32,8 @@ const ROOMS: [(&str, &[&str]); 17] = [
             "telemetry",
         ],
     ),
+    ("kit", &["engine", "host", "store"]),
+    ("fuzzing", &["http", "engine", "capability", "store"]),
     ("provider", &["context", "engine"]),
     ("context", &["host", "engine", "store"]),
     ("host", &["engine", "limit", "sandbox", "store", "assertion"]),
@@ -48,7 +50,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
 ];
 
 /// Each dependency that has one door, and the room with the door.
-const DOORS: [(&str, &[&str]); 26] = [
+const DOORS: [(&str, &[&str]); 27] = [
     ("axum", &["http"]),
     ("matchit", &["http"]),
     ("minisign_verify", &["engine"]),
@@ -62,7 +64,8 @@ const DOORS: [(&str, &[&str]); 26] = [
     ("tonic_prost", &["http"]),
     ("clap", &["cli"]),
     ("wasmtime", &["engine", "capability", "bindings"]),
-    ("aws_lc_rs", &["capability", "assertion"]),
+    ("aws_lc_rs", &["capability", "assertion", "kit"]),
+    ("hyper", &["capability", "http", "kit"]),
     ("hyper_rustls", &["capability"]),
     ("rustls", &["capability"]),
     ("webpki_roots", &["capability"]),

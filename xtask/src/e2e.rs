@@ -4,6 +4,7 @@ mod browser;
 mod console;
 mod gateways;
 mod keycloak;
+mod new_strategy;
 mod replicas;
 mod schemathesis;
 mod soak;
@@ -69,6 +70,9 @@ enum Test {
     /// that end, a component approved and rolled back. The pictures stay below
     /// `target/e2e/console`.
     Console,
+    /// A new strategy as `plugin new` makes it: built outside of this repository with each
+    /// compiler for Wasm that is at hand, tested by itself and by the kit, and served.
+    NewStrategy,
     /// A real Chromium that logs in with su-github over https, against a scripted GitHub.
     SuGithub,
 }
@@ -85,6 +89,7 @@ impl EndToEnd {
             Test::Replicas => replicas::run(root, self.seconds.unwrap_or(60)),
             Test::Soak => soak::run(root, self.seconds.unwrap_or(600), self.rate, self.debug),
             Test::Console => console::run(root),
+            Test::NewStrategy => new_strategy::run(root),
             Test::SuGithub => browser::su_github(root),
         }
     }

@@ -51,6 +51,7 @@ const GUESTS: &[Guest] = &[
     Guest { name: "connected", package: "vestibule-connected", directory: TESTED },
     Guest { name: "visited", package: "vestibule-visited", directory: TESTED },
     Guest { name: "puppet", package: "vestibule-puppet", directory: TESTED },
+    Guest { name: "careless", package: "vestibule-careless", directory: TESTED },
     Guest { name: "hostile-waiting", package: "vestibule-hostile-waiting", directory: TESTED },
 ];
 
@@ -160,6 +161,14 @@ fn compile(
         ensure!(status.success(), "`{}` does not compile ({status})", guest.name);
     }
     Ok(directory.join(TARGET).join(PROFILE))
+}
+
+/// The names of the toolchains that are at hand, of which there has to be one.
+pub(crate) fn toolchains() -> Vec<String> {
+    let debian = toolchain::debian_is_complete();
+    let rustup = toolchain::has_target() || !debian;
+    let all = [(Toolchain::Rustup, rustup), (Toolchain::Debian, debian)];
+    all.iter().filter(|(_, there)| *there).map(|(toolchain, _)| toolchain.to_string()).collect()
 }
 
 /// Compiles a core module outside the workspace as guests are compiled, and

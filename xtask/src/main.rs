@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod debian;
 mod e2e;
+mod fuzz;
 mod guests;
 mod leaks;
 mod postgres;
@@ -33,6 +34,8 @@ const EXAMPLES: &str = "Examples:
   cargo xtask e2e gateways            nginx, Caddy and Envoy in front
   cargo xtask e2e replicas            three servers renew each provider token once
   cargo xtask e2e soak                ten minutes of requests and log-ins
+  cargo xtask e2e new-strategy        a strategy that begins with `plugin new`
+  cargo xtask fuzz --seconds 60       every fuzz target, a minute each
   cargo xtask plugins none            one component, into target/plugins";
 
 #[derive(Debug, Subcommand)]
@@ -45,6 +48,8 @@ enum Command {
     Test(check::Test),
     /// Runs an end-to-end test against real servers and clients.
     E2e(e2e::EndToEnd),
+    /// Runs fuzz targets, one after the other.
+    Fuzz(fuzz::Fuzz),
     /// Runs the benches and prints their figures.
     Bench(bench::Bench),
     /// Runs what a change must pass: formatting, components, lints, docs, tests, dependencies.
@@ -58,6 +63,7 @@ fn main() -> anyhow::Result<()> {
         Command::Plugins(selection) => guests::build(&root, &selection).map(drop),
         Command::Test(test) => test.run(&root),
         Command::E2e(test) => test.run(&root),
+        Command::Fuzz(fuzz) => fuzz.run(&root),
         Command::Bench(bench) => bench.run(&root),
         Command::Ci => check::ci(&root),
     }

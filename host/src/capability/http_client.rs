@@ -30,7 +30,7 @@ use self::{
     origins::Origins,
     transport::{Reply, Transport},
 };
-use super::{Context, LookUp, secrets::Secret};
+use super::{Context, Hooks, log::denials::Denied, secrets::Secret};
 use crate::{
     bindings::vestibule::auth::http_client::{Header, Host, HttpError, Request, Response},
     metrics::Metrics,
@@ -68,10 +68,10 @@ impl Client {
     pub(crate) fn new(
         origins: &[String],
         authorities: RootCertStore,
-        look_up: Option<LookUp>,
+        hooks: &Hooks,
         metrics: Arc<Metrics>,
     ) -> Result<Self, rustls::Error> {
-        let transport = Transport::new(authorities, look_up, metrics)?;
+        let transport = Transport::new(authorities, hooks, metrics)?;
         Ok(Self { origins: Origins::new(origins), transport })
     }
 
@@ -139,7 +139,11 @@ impl Context {
             return Err(HttpError::NotGranted("no origin is".to_owned()).into());
         };
         let admitted = client.origins.admit(&request.url);
-        let uri = admitted.inspect_err(|error| self.note_refusal(error))?;
+        let uri = admitted.inspect_err(|error| {
+            if let HttpError::NotGranted(origin) = error {
+                granted.deny(self.request, Denied::Origin(origin));
+            }
+        })?;
         let captures = std::mem::take(&mut request.capture);
         let count = captures.len();
         let pointers: Vec<_> = captures.into_iter().map_while(Pointer::parse).collect();
@@ -193,19 +197,5 @@ impl Context {
     fn patience(&self, seconds: Option<u32>) -> Duration {
         let left = self.time_left();
         seconds.map_or(left, |seconds| left.min(Duration::from_secs(seconds.into())))
-    }
-
-    /// Tells the operator of the first refusal of a call.
-    fn note_refusal(&mut self, error: &HttpError) {
-        if let HttpError::NotGranted(origin) = error
-            && !std::mem::replace(&mut self.refused, true)
-        {
-            tracing::warn!(
-                strategy.name = self.granted.strategy,
-                request.id = %self.request,
-                origin,
-                "the strategy asked for an origin that is not granted ([auth.grants] http)"
-            );
-        }
     }
 }

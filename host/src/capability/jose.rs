@@ -5,6 +5,8 @@
 //! them is little, and has to be strict where libraries are lenient.
 
 mod claims;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod issuers;
 mod json;
 mod kept;
@@ -21,6 +23,7 @@ use self::{claims::Claims, issuers::Source, token::Token};
 use super::{
     Context,
     http_client::Pointer,
+    log::denials::Denied,
     secrets::{Secret, shown},
 };
 use crate::{
@@ -100,21 +103,18 @@ impl Context {
         Ok(pointers.iter().map(value).collect())
     }
 
-    /// What is known of an issuer. The operator is told of a call's first refusal.
-    fn source(&mut self, issuer: Issuer) -> Result<Arc<Source>, JoseError> {
-        let found = match &self.granted.issuers {
-            Some(issuers) => issuers.source(issuer),
-            None => Err(JoseError::NotGranted("no issuer is".to_owned())),
+    /// What is known of an issuer.
+    fn source(&self, issuer: Issuer) -> Result<Arc<Source>, JoseError> {
+        let Some(issuers) = &self.granted.issuers else {
+            return Err(JoseError::NotGranted("no issuer is".to_owned()));
         };
-        if let Err(JoseError::NotGranted(what)) = &found
-            && !std::mem::replace(&mut self.refused, true)
-        {
-            tracing::warn!(
-                strategy.name = self.granted.strategy,
-                request.id = %self.request,
-                what,
-                "the strategy asked for an issuer that is not granted ([auth.grants] jose)"
-            );
+        let id = issuer.id.clone();
+        let found = issuers.source(issuer);
+        if let Err(JoseError::NotGranted(origin)) = &found {
+            let is_granted = self.granted.grants.jose.contains(&id);
+            // Else it is where the strategy says that the issuer's documents are.
+            let denied = if is_granted { Denied::Origin(origin) } else { Denied::Issuer(&id) };
+            self.granted.deny(self.request, denied);
         }
         found
     }

@@ -1,5 +1,6 @@
 //! `log`: a strategy's lines in the operator's log, bounded and made harmless.
 
+pub(crate) mod denials;
 mod rate;
 
 pub(crate) use self::rate::Rate;

@@ -10,7 +10,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use wasmtime::component::Resource;
 
-use super::Context;
+use super::{Context, log::denials::Denied};
 use crate::{
     bindings::vestibule::auth::secrets::{Host, HostSecret, SecretError},
     secret,
@@ -76,6 +76,7 @@ impl Host for Context {
         name: String,
     ) -> wasmtime::Result<Result<Option<Resource<Secret>>, SecretError>> {
         let Some(value) = self.granted.secrets.get(&name) else {
+            self.granted.deny(self.request, Denied::Secret(&name));
             return Ok(Err(SecretError::NotDeclared(name)));
         };
         let Some(text) = value.clone() else {

@@ -8,6 +8,7 @@ use wasmtime::component::Resource;
 pub use self::lease::Lease;
 use super::{
     Context, Reach, Violation,
+    log::denials::Denied,
     secrets::{Secret, handles},
 };
 use crate::{
@@ -49,7 +50,7 @@ impl Host for Context {
             Ok(reached) => reached,
             Err(error) => return Ok(Err(error)),
         };
-        let granted = &self.granted.tokens;
+        let granted = &self.granted.grants.token_store;
         let names = store.tokens(&user).names().await.map(|mut names| {
             names.retain(|name| granted.contains(name));
             names
@@ -137,7 +138,8 @@ impl Context {
     /// The database and the user, where the name is granted and the user may be
     /// touched in this call.
     fn reached(&self, user: Option<String>, name: &str) -> Result<(Store, UserId), StoreError> {
-        if !self.granted.tokens.iter().any(|granted| granted == name) {
+        if !self.granted.grants.token_store.iter().any(|granted| granted == name) {
+            self.granted.deny(self.request, Denied::Token(name));
             return Err(StoreError::NotGranted(short(name.to_owned())));
         }
         let user = self.whose(user)?;

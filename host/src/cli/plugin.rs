@@ -1,7 +1,11 @@
-//! `vestibule plugin`
+//! `vestibule plugin`: looking at components, trying them, letting them serve, and beginning
+//! new ones.
 
 mod approve;
+mod drawing;
+mod examine;
 mod list;
+mod new;
 
 use std::{
     num::NonZeroUsize,
@@ -25,6 +29,10 @@ pub(super) enum Plugin {
     Approve(approve::Approve),
     /// Go back to the component that was approved before.
     Rollback(approve::Rollback),
+    /// Begin a strategy: a folder that builds, passes its tests and makes a component.
+    New(new::New),
+    /// Try a component in front of good, hostile and slow peers, and print what became of it.
+    Test(examine::Examine),
     /// Say what a component is and what it could reach, without granting it anything.
     Inspect {
         /// The component file.
@@ -37,8 +45,15 @@ pub(super) enum Plugin {
 
 impl Plugin {
     pub(super) fn run(self) -> ExitCode {
+        let this = match self {
+            // They begin a log of their own, or none.
+            Self::New(new) => return new.run(),
+            Self::Test(examine) => return examine.run(),
+            other => other,
+        };
         start_log(LogFormat::Text, "warn");
-        let (file, json) = match self {
+        let (file, json) = match this {
+            Self::New(_) | Self::Test(_) => unreachable!("they have run"),
             Self::List(list) => return list.run(),
             Self::Verify(verify) => return verify.run(),
             Self::Approve(approve) => return approve.run(),
@@ -90,8 +105,10 @@ fn text(inspection: &Inspection) -> String {
         row("reads headers", &list(&description.headers)),
         row("provider tokens", &list(&description.providers)),
         String::new(),
-        "imports".to_owned(),
+        "what it can reach".to_owned(),
     ];
+    lines.extend(drawing::draw(inspection));
+    lines.extend([String::new(), "imports".to_owned()]);
     for import in &inspection.imports {
         let grant = match &import.grant {
             None => "always granted".to_owned(),

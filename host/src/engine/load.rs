@@ -23,7 +23,9 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use self::lane::lane;
-pub use self::{contract::Import, error::LoadError, examine::Inspection};
+pub use self::{
+    contract::Import, error::LoadError, examine::Inspection, grants::proposed as proposed_grants,
+};
 pub(crate) use self::{
     examine::Examined,
     file::{ComponentFile, Stamp, components_in, signature_path, stamp_of},
@@ -108,7 +110,8 @@ impl Engine {
                     store: None,
                     http: http.clone(),
                     issuers: issuers.clone(),
-                    tokens: config.auth.grants.token_store.clone(),
+                    grants: config.auth.grants.clone(),
+                    denials: Some(Arc::clone(&self.denials)),
                     hooks: self.hooks.clone(),
                     metrics: Arc::clone(&self.metrics),
                     log_rate: Arc::clone(&log_rate),
@@ -151,14 +154,9 @@ impl Engine {
         if grants.http.is_empty() && grants.jose.is_empty() {
             return Ok(None);
         }
-        Client::new(
-            &grants.http,
-            authorities,
-            self.hooks.look_up.clone(),
-            Arc::clone(&self.metrics),
-        )
-        .map(|client| Some(Arc::new(client)))
-        .map_err(|error| LoadError::Host(error.into()))
+        Client::new(&grants.http, authorities, &self.hooks, Arc::clone(&self.metrics))
+            .map(|client| Some(Arc::new(client)))
+            .map_err(|error| LoadError::Host(error.into()))
     }
 
     fn limits(&self, limits: &config::Limits) -> Limits {

@@ -16,6 +16,7 @@ use crate::{
     bindings::{self, exports::vestibule::auth::login as wit},
     capability::{
         Reach,
+        log::denials::Denied,
         secrets::{Secret, handles},
     },
     identity::{
@@ -129,8 +130,10 @@ impl Strategy {
         let asked = async |store: &mut Store<Call>, instance: bindings::Strategy| {
             instance.vestibule_auth_login().call_begin(store, begun).await
         };
-        self.call(request, Reach::Anyone, asked, |table, answer| self.login_step(table, answer))
-            .await
+        self.call(request, Reach::Anyone, asked, |table, answer| {
+            self.login_step(table, answer, request)
+        })
+        .await
     }
 
     /// Goes on with a log-in when the browser comes back.
@@ -161,8 +164,10 @@ impl Strategy {
             };
             instance.vestibule_auth_login().call_complete(store, lowered).await
         };
-        self.call(request, Reach::Anyone, asked, |table, answer| self.login_step(table, answer))
-            .await
+        self.call(request, Reach::Anyone, asked, |table, answer| {
+            self.login_step(table, answer, request)
+        })
+        .await
     }
 
     /// Tells the strategy that a browser logs out; its answer says whether the
@@ -185,7 +190,7 @@ impl Strategy {
             Ok(Some(redirect)) => {
                 let parameters = handles::take_secrets(table, redirect.parameters)
                     .map_err(CallError::MalformedOutput)?;
-                let location = self.destination(&redirect.location)?;
+                let location = self.destination(&redirect.location, request)?;
                 Ok(Ok(Some(LogOutRedirect { location, parameters })))
             }
             Err(error) => Ok(Err(output::refusal(error))),
@@ -220,6 +225,7 @@ impl Strategy {
         &self,
         table: &mut wasmtime::component::ResourceTable,
         answer: Result<wit::LoginStep, wit::Error>,
+        request: RequestId,
     ) -> Answer<LoginStep> {
         let step = match answer {
             Ok(step) => step,
@@ -234,7 +240,7 @@ impl Strategy {
                 let secrets = handles::take_secrets(table, redirect.state.secrets)
                     .map_err(CallError::MalformedOutput)?;
                 LoginStep::Redirect {
-                    location: self.destination(&redirect.location)?,
+                    location: self.destination(&redirect.location, request)?,
                     kept: LoginState { data, secrets },
                 }
             }
@@ -254,7 +260,8 @@ impl Strategy {
                     .map(|token| handles::take_token(table, token))
                     .collect::<Result<Vec<_>, _>>()
                     .map_err(CallError::MalformedOutput)?;
-                if tokens.iter().any(|(name, _)| !self.token_names.contains(name)) {
+                if let Some((name, _)) = tokens.iter().find(|(name, _)| !self.may_store(name)) {
+                    self.lanes[0].granted.deny(request, Denied::Token(name));
                     return malformed(
                         "it stores a token whose name is not in [auth.grants] token_store",
                     );
@@ -266,17 +273,20 @@ impl Strategy {
 
     /// Where a browser is sent: to an origin that the operator granted, whatever
     /// a component says.
-    fn destination(&self, location: &str) -> Result<Url, CallError> {
+    fn destination(&self, location: &str, request: RequestId) -> Result<Url, CallError> {
         if location.len() > MAX_LOCATION_BYTES {
             return malformed("it sends the browser to a location longer than 8 KiB");
         }
         let Ok(location) = Url::parse(location) else {
             return malformed("it sends the browser to what is no URL");
         };
-        if !location.username().is_empty()
-            || location.password().is_some()
-            || !self.destinations.contains(&location.origin())
-        {
+        let origin = location.origin();
+        let is_granted = self.destinations.contains(&origin);
+        if !is_granted && origin.is_tuple() {
+            let origin = origin.ascii_serialization();
+            self.lanes[0].granted.deny(request, Denied::Browser(&origin));
+        }
+        if !is_granted || !location.username().is_empty() || location.password().is_some() {
             return malformed(
                 "it sends the browser to an origin that is neither in [auth.grants] http nor in \
                  browser",

@@ -34,7 +34,9 @@ impl Refused {
             }
             StartError::Lock { .. } => ("lock", Vec::new()),
             StartError::Open { .. } | StartError::PublicUrl { .. } => ("doors", Vec::new()),
-            StartError::Engine(_) | StartError::Store(_) => ("prepare", Vec::new()),
+            StartError::Engine(_) | StartError::SelfAttack(_) | StartError::Store(_) => {
+                ("prepare", Vec::new())
+            }
         };
         Self {
             file: file.to_owned(),

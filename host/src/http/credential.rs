@@ -156,7 +156,7 @@ pub(super) fn kind(headers: &HeaderMap) -> Presented {
 }
 
 /// The bearer token that a request presents.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let Some(value) = only_value(headers, header::AUTHORIZATION)? else { return Ok(None) };
     // The scheme's name is case-insensitive (RFC 9110 section 11.1).
     let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));

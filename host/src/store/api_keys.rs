@@ -12,6 +12,8 @@ use secrecy::SecretString;
 use serde::Serialize;
 use sqlx::FromRow;
 
+#[cfg(fuzzing)]
+pub use self::text::fuzz;
 pub use self::verify::{KeyRefusal, VerifiedKey};
 use super::{Scope, Store, StoreError, change, instant, read, seconds};
 use crate::{

@@ -116,7 +116,7 @@ fn automatic() -> anyhow::Result<(Toolchain, &'static str)> {
 }
 
 /// Whether the active compiler has a standard library for the target.
-fn has_target() -> bool {
+pub(super) fn has_target() -> bool {
     let libraries = Command::new("rustc")
         .args(["--print", "target-libdir", "--target", TARGET])
         .stderr(Stdio::null())
@@ -134,7 +134,7 @@ fn add_target() -> bool {
 
 /// Whether compiler, source of the standard library and linker are there, and
 /// the compiler is new enough.
-fn debian_is_complete() -> bool {
+pub(super) fn debian_is_complete() -> bool {
     let Ok(version) = output(Command::new(DEBIAN_RUSTC).arg("--version")) else {
         return false;
     };

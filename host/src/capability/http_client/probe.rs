@@ -10,7 +10,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::{Client, authorities, origins, request};
-use crate::{bindings::vestibule::auth::http_client::HttpError, config::Config};
+use crate::{bindings::vestibule::auth::http_client::HttpError, capability::Hooks, config::Config};
 
 /// How long an operator waits.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -28,7 +28,7 @@ pub(crate) struct Probe {
 impl Probe {
     /// Asks at a URL of the operator's, by the certificates that a strategy would trust.
     pub(crate) async fn of(config: &Config, url: Url) -> Result<Self, String> {
-        let client = Client::new(&[], authorities(config)?, None, Arc::default());
+        let client = Client::new(&[], authorities(config)?, &Hooks::default(), Arc::default());
         client.map_err(|error| error.to_string())?.probe(url).await
     }
 }

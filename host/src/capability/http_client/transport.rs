@@ -6,12 +6,13 @@
 use std::{
     error::Error,
     io,
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use http::{Request, header, response::Parts};
+use http::{HeaderValue, Request, Uri, header, response::Parts};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Body as _;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -26,7 +27,7 @@ use zeroize::Zeroizing;
 use super::addresses::{Forbidden, Resolver};
 use crate::{
     bindings::vestibule::auth::http_client::HttpError,
-    capability::LookUp,
+    capability::Hooks,
     metrics::{Exchange, Metrics},
     text::{cut, escape},
 };
@@ -51,6 +52,8 @@ const MAX_TEXT_BYTES: usize = 200;
 pub(super) struct Transport {
     client: Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>,
     pub(super) metrics: Arc<Metrics>,
+    /// Where everything goes instead.
+    peer: Option<SocketAddr>,
 }
 
 /// A whole reply.
@@ -62,7 +65,7 @@ pub(super) struct Reply {
 impl Transport {
     pub(super) fn new(
         authorities: RootCertStore,
-        look_up: Option<LookUp>,
+        hooks: &Hooks,
         metrics: Arc<Metrics>,
     ) -> Result<Self, rustls::Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
@@ -70,7 +73,7 @@ impl Transport {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(authorities)
             .with_no_client_auth();
-        let mut tcp = HttpConnector::new_with_resolver(Resolver::new(look_up));
+        let mut tcp = HttpConnector::new_with_resolver(Resolver::new(hooks.look_up.clone()));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT_PATIENCE));
@@ -84,13 +87,13 @@ impl Transport {
             .pool_idle_timeout(IDLE)
             .http1_max_buf_size(MAX_HEAD_BYTES)
             .build(connector);
-        Ok(Self { client, metrics })
+        Ok(Self { client, metrics, peer: hooks.peer })
     }
 
     /// Sends a request and waits for all of the reply, for at most so long.
     pub(super) async fn exchange(
         &self,
-        request: Request<Full<Bytes>>,
+        mut request: Request<Full<Bytes>>,
         patience: Duration,
     ) -> Result<Reply, HttpError> {
         // The origin, and nothing that stands behind it.
@@ -104,6 +107,10 @@ impl Transport {
             http.response.status_code = tracing::field::Empty,
             outcome = tracing::field::Empty,
         );
+        if let Some(peer) = self.peer {
+            lead_to(peer, &mut request)
+                .ok_or_else(|| HttpError::Connection("it cannot be led elsewhere".to_owned()))?;
+        }
         let exchange = async {
             let response = self.client.request(request).await.map_err(|error| told(&error))?;
             let (head, body) = response.into_parts();
@@ -129,6 +136,19 @@ impl Transport {
         self.metrics.exchanged(how, started.elapsed());
         reply
     }
+}
+
+/// Has a request go elsewhere, and say where it would have gone.
+fn lead_to(peer: SocketAddr, request: &mut Request<Full<Bytes>>) -> Option<()> {
+    let uri = request.uri().clone();
+    let host = HeaderValue::from_str(uri.authority()?.as_str()).ok()?;
+    let scheme = HeaderValue::from_str(uri.scheme_str()?).ok()?;
+    request.headers_mut().insert(header::HOST, host);
+    request.headers_mut().insert("x-forwarded-proto", scheme);
+    let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let elsewhere = Uri::builder().scheme("http").authority(peer.to_string()).path_and_query(path);
+    *request.uri_mut() = elsewhere.build().ok()?;
+    Some(())
 }
 
 /// Takes in a body, and gives up where it is too large.

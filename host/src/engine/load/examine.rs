@@ -1,6 +1,6 @@
 //! What a component is, found out without granting it anything.
 
-use std::{collections::BTreeMap, sync::Arc, thread};
+use std::{sync::Arc, thread};
 
 use serde::Serialize;
 use wasmtime::{
@@ -11,8 +11,7 @@ use wasmtime::{
 use super::{ComponentFile, Import, LoadError, contract, grants, signature};
 use crate::{
     bindings,
-    capability::{self, Context, Granted, Hooks, Reach, secrets::FingerprintKey},
-    clock::Clock,
+    capability::{self, Context, Granted, Reach, secrets::FingerprintKey},
     config::Config,
     engine::{
         Engine,
@@ -150,20 +149,7 @@ impl Compiled {
             .map_err(LoadError::Host)?;
         let pre = linker.instantiate_pre(component).map_err(LoadError::WrongType)?;
         let pre = bindings::StrategyPre::new(pre).map_err(LoadError::WrongType)?;
-        let granted = Granted {
-            strategy: "(loading)".to_owned(),
-            settings: "{}".to_owned(),
-            secrets: BTreeMap::new(),
-            clock: Clock::System,
-            fingerprints,
-            store: None,
-            http: None,
-            issuers: None,
-            tokens: Vec::new(),
-            hooks: Hooks::default(),
-            metrics: Arc::default(),
-            log_rate: Arc::default(),
-        };
+        let granted = Granted::nothing("(loading)", fingerprints);
         let context = Context::new(Arc::new(granted), RequestId::new(0), Reach::Nobody);
         let mut store = new_store(engine, limits, context);
         store.epoch_deadline_callback(call::give_way);

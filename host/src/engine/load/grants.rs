@@ -43,13 +43,7 @@ pub(super) fn adopted(description: &Description, config: &Config) -> Option<Conf
     if !config.source.is_environment_alone() || config.auth.grants != Grants::default() {
         return None;
     }
-    let values = |key: &str| known(key, description, config);
-    let grants = Grants {
-        http: values("http"),
-        browser: values("browser"),
-        jose: values("jose"),
-        token_store: values("token_store"),
-    };
+    let grants = proposed(description, config);
     if grants == Grants::default() {
         return None;
     }
@@ -65,6 +59,18 @@ pub(super) fn adopted(description: &Description, config: &Config) -> Option<Conf
     let mut config = config.clone();
     config.auth.grants = grants;
     Some(config)
+}
+
+/// What a description proposes to grant, as far as the values are known.
+#[must_use]
+pub fn proposed(description: &Description, config: &Config) -> Grants {
+    let values = |key: &str| known(key, description, config);
+    Grants {
+        http: values("http"),
+        browser: values("browser"),
+        jose: values("jose"),
+        token_store: values("token_store"),
+    }
 }
 
 /// The proposed values as TOML: what the settings hold, and where none holds

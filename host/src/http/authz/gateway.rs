@@ -30,6 +30,12 @@ impl Gateway {
             Self::Envoy => below(parts),
         }
     }
+
+    /// The host and the path that are decided about.
+    #[cfg(fuzzing)]
+    pub(in crate::http) fn fuzzed(self, parts: &Parts) -> Result<(String, String), Problem> {
+        self.target(parts).map(Target::fuzzed)
+    }
 }
 
 fn original(headers: &HeaderMap) -> Result<Target, Problem> {

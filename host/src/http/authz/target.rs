@@ -45,6 +45,11 @@ impl Target {
         Ok(Self { method: parsed_method(method)?, scheme, host, port, path: parsed_path(path)? })
     }
 
+    #[cfg(fuzzing)]
+    pub(super) fn fuzzed(self) -> (String, String) {
+        (self.host, self.path.as_str().to_owned())
+    }
+
     /// The app that it is for. What no app is configured for does not pass.
     pub(super) fn app<'a>(&self, config: &'a Config) -> Result<&'a App, Problem> {
         let is_its = |app: &&App| {

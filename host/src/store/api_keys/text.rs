@@ -47,6 +47,16 @@ pub(super) fn parse(text: &str) -> Option<Form> {
     }
 }
 
+/// Reads and shows any text as if it were a key.
+#[cfg(fuzzing)]
+pub fn fuzz(text: &str) {
+    if let Some(Form::Ours(id)) = parse(text) {
+        assert!(text.starts_with(PREFIX) && text[PREFIX.len()..].starts_with(&id));
+    }
+    // What is shown is no more than the public part.
+    assert!(display(text).len() <= PREFIX.len() + ID + '…'.len_utf8());
+}
+
 /// How a key is told apart in a list.
 pub(super) fn display(text: &str) -> String {
     let shown = if text.starts_with(PREFIX) { PREFIX.len() + ID } else { 4 };

@@ -1,0 +1,116 @@
+//! A refusal is told with the lines that would grant what was refused.
+
+use serde_json::{Value, json};
+use vestibule::config::{Config, Environment};
+use vestibule_tests::{
+    TestApp,
+    browser::Browser,
+    logs::Logs,
+    puppet::{play, puppet, step},
+};
+
+fn get(url: &str) -> Value {
+    json!({"do": "send", "url": url})
+}
+
+/// The lines of configuration that stand in a log, each denial's own.
+fn told(log: &str) -> Vec<Config> {
+    let lines: Vec<&str> = log.lines().collect();
+    let follows = |(at, line): (usize, &&str)| {
+        let toml = line.starts_with("[auth.grants]").then(|| lines[at + 1])?;
+        // What comes after the value are the fields of the line.
+        let end = toml.rfind(']').expect("a list") + 1;
+        Some(format!("auth.strategy = 'x'\n[auth.grants]\n{}", &toml[..end]))
+    };
+    let parse = |toml: String| Config::parse(None, &toml, Environment::fixed(&[])).expect(&toml);
+    lines.iter().enumerate().filter_map(follows).map(parse).collect()
+}
+
+#[tokio::test]
+async fn a_refused_origin_comes_with_the_line_that_grants_it_beside_the_others() {
+    let app = puppet(&["https://a.example"], "").await;
+    let logs = Logs::collect();
+    let refused = step(&app, get("https://api.example/path?hunter2#hunter2")).await;
+    assert!(refused.starts_with("HttpError::NotGranted("), "{refused}");
+    let text = logs.text();
+    let [config] = &told(&text)[..] else { panic!("{text}") };
+    assert_eq!(config.auth.grants.http, ["https://a.example", "https://api.example"]);
+    assert!(text.contains("strategy.name=\"puppet\"") && text.contains("request.id="), "{text}");
+    assert!(!text.contains("hunter2") && !text.contains("/path"), "{text}");
+    // And it does grant it: what fails now is the look-up of a name that is none.
+    let granted: Vec<&str> = config.auth.grants.http.iter().map(String::as_str).collect();
+    let again = step(&puppet(&granted, "").await, get("https://api.example/path")).await;
+    assert!(!again.starts_with("HttpError::NotGranted("), "{again}");
+}
+
+#[tokio::test]
+async fn a_refused_issuer_and_a_refused_name_come_with_theirs() {
+    let app = puppet(&[], "").await;
+    let logs = Logs::collect();
+    let script = json!([
+        {"do": "discover", "issuer": "https://idp.example/realms/a"},
+        {"do": "discover", "issuer": "https://idp.example/?hunter2"},
+        {"do": "load", "name": "gitlab"},
+    ]);
+    play(&app.anonymous(), script).await;
+    let text = logs.text();
+    let [issuer, name] = &told(&text)[..] else { panic!("{text}") };
+    assert_eq!(
+        issuer.auth.grants.jose,
+        ["https://nowhere.example", "https://idp.example/realms/a"]
+    );
+    assert_eq!(name.auth.grants.token_store, ["github", "offline", "gitlab"]);
+    assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[tokio::test]
+async fn a_secret_that_is_not_declared_is_told_to_be_beyond_configuration() {
+    let app = TestApp::start("hostile", "").await;
+    let logs = Logs::collect();
+    app.anonymous().with("x-behave", "secret-probe").get("/auth/session").await;
+    let text = logs.text();
+    assert!(text.contains("asked for a secret that is not granted"), "{text}");
+    assert!(text.contains("no configuration can give it"), "{text}");
+}
+
+#[tokio::test]
+async fn a_place_for_browsers_comes_with_its_line() {
+    let toml = "server.public_url = 'https://auth.example'\n\
+                [auth.grants]\nbrowser = ['https://idp.example']\n";
+    let app = TestApp::start("visited", toml).await;
+    let logs = Logs::collect();
+    let reply = Browser::new(&app).open("/auth/login/start?hint=elsewhere").await;
+    assert_eq!(reply.status, 503);
+    let text = logs.text();
+    let [config] = &told(&text)[..] else { panic!("{text}") };
+    assert_eq!(config.auth.grants.browser, ["https://idp.example", "https://evil.example"]);
+}
+
+#[tokio::test]
+async fn the_same_refusal_is_told_once_a_minute_and_counted_in_between() {
+    let app = puppet(&[], "").await;
+    let logs = Logs::collect();
+    let ask = get("https://elsewhere.example/");
+    play(&app.anonymous(), json!([ask, ask, get("https://other.example/")])).await;
+    play(&app.anonymous(), json!([ask])).await;
+    let told = |text: &str| text.matches("an origin that is not granted").count();
+    assert_eq!(told(&logs.text()), 2, "{}", logs.text());
+    app.clock.advance(60);
+    play(&app.anonymous(), json!([ask])).await;
+    let text = logs.text();
+    assert_eq!(told(&text), 3, "{text}");
+    assert!(text.contains("suppressed=2"), "{text}");
+}
+
+#[tokio::test]
+async fn a_flood_of_targets_is_cut() {
+    let app = puppet(&[], "").await;
+    let logs = Logs::collect();
+    for half in 0..2 {
+        let asks = (0..50).map(|n| get(&format!("https://{half}-{n}.example/")));
+        play(&app.anonymous(), asks.collect()).await;
+    }
+    let text = logs.text();
+    assert_eq!(text.matches("an origin that is not granted").count(), 64, "{text}");
+    assert_eq!(text.matches("asks for more than 64 things").count(), 1, "{text}");
+}
