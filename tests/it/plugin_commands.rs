@@ -146,7 +146,7 @@ fn sighup_reads_the_configuration_again_and_a_broken_one_changes_nothing() {
     for (broken, expected) in [
         ("auth.strategy = ".to_owned(), "vestibule.toml:1"),
         (CONFIG.replace("team", "teem"), "\"team\" is missing"),
-        (format!("{CONFIG}server.drain = 'soon'\n"), "[server] drain: "),
+        (format!("{CONFIG}server.body_timeout = 'soon'\n"), "[server] body_timeout: "),
         (CONFIG.replace("127.0.0.1:0", "127.0.0.1:9"), "[server] listen: it cannot change so"),
         (CONFIG.replace("hello-strategy", "nobody"), "answers to \"nobody\""),
         (format!("{CONFIG}auth.sha256 = '{}'\n", "0".repeat(64)), "[auth] sha256 pins"),

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    engine::{ComponentFile, Examined, LoadError, Strategy, off_the_runtime},
+    engine::{ComponentFile, Examined, LoadError, Quarantined, Strategy, off_the_runtime},
     store::AuditEntry,
 };
 
@@ -31,6 +31,8 @@ struct Known {
     /// When what serves was approved: a later approval ends a quarantine.
     approved_at: Option<String>,
     can_roll_back: bool,
+    /// The quarantine that is written down.
+    quarantined: Option<Quarantined>,
 }
 
 impl Host {
@@ -61,6 +63,7 @@ impl Host {
     /// and a lock that was changed is followed. What serves goes on otherwise.
     pub async fn look(&self) -> Result<(), StartError> {
         let _changing = self.shared.generations.changing.lock().await;
+        self.note_quarantine().await;
         let config = Arc::clone(self.registry().current().config());
         self.settle(&config, false).await
     }
@@ -210,7 +213,7 @@ impl Host {
         } else {
             Arc::clone(old)
         };
-        if before.digest() == new.digest() {
+        if before.digest() == new.digest() || !may_stand_behind(&before, new) {
             return None;
         }
         if Arc::ptr_eq(before.config(), new.config()) {
@@ -302,6 +305,25 @@ impl Host {
         read(&mut known.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Writes down that a generation went out of service, which no call waits for.
+    pub(super) async fn note_quarantine(&self) {
+        let now = self.registry().quarantined();
+        let before = self.known(|known| std::mem::replace(&mut known.quarantined, now.clone()));
+        let Some(broken) = now.filter(|now| before.as_ref() != Some(now)) else { return };
+        let entry = AuditEntry {
+            action: "plugin.quarantine".to_owned(),
+            target: Some(format!("{} {}", broken.name, broken.version)),
+            outcome: "done".to_owned(),
+            reason: Some(match broken.in_its_place {
+                Some(digest) => format!("it breaks for many; {digest} serves in its place"),
+                None => "it breaks for many; nothing serves in its place".to_owned(),
+            }),
+            strategy_digest: Some(broken.digest),
+            ..AuditEntry::default()
+        };
+        self.note(&entry).await;
+    }
+
     /// Writes down what became of the strategy. A database that is away keeps nobody from
     /// changing it.
     pub(super) async fn note(&self, entry: &AuditEntry) {
@@ -309,4 +331,15 @@ impl Host {
             tracing::error!(%error, action = entry.action, "the audit has a gap");
         }
     }
+}
+
+/// Whether a generation may take over from a new one that breaks: never another strategy,
+/// never one that is more open, and none that the new configuration does not trust.
+fn may_stand_behind(before: &Strategy, new: &Strategy) -> bool {
+    let (old, now) = (before.description(), new.description());
+    let (trusted, config) = (before.config(), new.config());
+    old.name == now.name
+        && (now.local_owner || !old.local_owner)
+        && config.auth.sha256.as_ref().is_none_or(|pin| pin == before.digest())
+        && config.plugins.trusted_keys == trusted.plugins.trusted_keys
 }

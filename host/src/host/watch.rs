@@ -50,6 +50,7 @@ impl Host {
             if watcher.as_ref().is_none_or(|(watched, _)| watched != dir) {
                 watcher = watch(dir, &told).map(|watcher| (dir.clone(), watcher));
             }
+            self.note_quarantine().await;
             let mut shown = show(&config).await;
             if known.as_ref() != Some(&shown) {
                 loop {

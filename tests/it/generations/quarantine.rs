@@ -71,7 +71,13 @@ async fn a_new_generation_that_breaks_for_many_gives_way_to_the_last_good_one() 
 
     // The file is still there, and not taken again because of that.
     app.host.look().await.unwrap();
+    app.host.look().await.unwrap();
     assert_eq!(ready(&app).await["generation"]["version"], "0.1.0");
+    let audit = app.host.store().audit(20).await.unwrap();
+    let mut entries = audit.iter().filter(|entry| entry.action == "plugin.quarantine");
+    let entry = entries.next().expect("an entry");
+    assert_eq!(entry.strategy_digest.as_deref(), Some(digest.as_str()));
+    assert!(entries.next().is_none(), "it is written down once");
     app.host.approve(&digest, false).await.unwrap();
     let told = ready(&app).await;
     assert_eq!(told["generation"]["version"], "0.2.0", "{told}");

@@ -88,3 +88,21 @@ async fn a_reload_reaches_what_serves_in_the_place_of_a_refused_file_and_what_is
     assert_eq!(told["refused"]["step"], "compile", "{told}");
     assert_eq!(told["previous"]["version"], "0.1.0", "{told}");
 }
+
+#[tokio::test]
+async fn another_strategy_or_another_trust_leaves_nothing_to_fall_back_on() {
+    let plugins = Plugins::with(HELLO);
+    let app = plugins.start(TEAM).await;
+    let second = plugins.put(&newer("0.2.0"));
+    app.host.look().await.unwrap();
+    assert!(ready(&app).await["previous"].is_object());
+    let pinned = format!("{TEAM}auth.sha256 = '{second}'\n");
+    app.host.reload(config(&plugins, &pinned)).await.unwrap();
+    assert!(ready(&app).await["previous"].is_null());
+
+    let app = plugins.start(TEAM).await;
+    app.host.replace(&vestibule_tests::component("none")).await.unwrap();
+    let told = ready(&app).await;
+    assert_eq!(told["generation"]["name"], "none", "{told}");
+    assert!(told["previous"].is_null(), "{told}");
+}
