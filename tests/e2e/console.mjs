@@ -196,7 +196,7 @@ try {
     await page.keyboard.press("Tab");
     await page.keyboard.press("Tab");
     await page.keyboard.press("Enter");
-    await page.getByRole("heading", { name: "Strategy" }).waitFor();
+    await page.getByRole("heading", { name: "Strategy", exact: true }).waitFor();
     await page.getByRole("button", { name: "Sign out" }).click();
     await page.getByLabel("Admin token").waitFor();
     assert.equal(await page.evaluate(() => sessionStorage.length), 0);

@@ -22,10 +22,15 @@ async fn metrics(app: &TestApp) -> String {
     reply.body
 }
 
-/// The value of a series.
-fn value(metrics: &str, series: &str) -> f64 {
+/// The value of a series, as it is written.
+fn written<'a>(metrics: &'a str, series: &str) -> &'a str {
     let line = metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("no {series} in {metrics}")).parse().unwrap()
+    line.unwrap_or_else(|| panic!("no {series} in {metrics}"))
+}
+
+/// The value of a series that counts.
+fn value(metrics: &str, series: &str) -> u64 {
+    written(metrics, series).parse().unwrap()
 }
 
 /// Every series without its value.
@@ -79,20 +84,22 @@ async fn decisions_answers_and_times_are_counted() {
             "vestibule_decisions_total{{outcome=\"{outcome}\",credential=\"{credential}\"}}"
         ))
     };
-    assert_eq!(decided("authenticated", "none"), 3.0);
-    assert_eq!(decided("unauthenticated", "api-key"), 1.0);
-    assert_eq!(of("vestibule_http_answers_total{route=\"/api/keys\",class=\"2xx\"}"), 3.0);
-    assert_eq!(of("vestibule_http_answers_total{route=\"/api/keys\",class=\"4xx\"}"), 1.0);
-    assert_eq!(of("vestibule_http_answers_total{route=\"other\",class=\"4xx\"}"), 3.0);
-    assert_eq!(of("vestibule_request_seconds_count"), 7.0);
-    assert_eq!(of("vestibule_request_seconds_bucket{le=\"+Inf\"}"), 7.0);
+    assert_eq!(decided("authenticated", "none"), 3);
+    assert_eq!(decided("unauthenticated", "api-key"), 1);
+    assert_eq!(of("vestibule_http_answers_total{route=\"/api/keys\",class=\"2xx\"}"), 3);
+    assert_eq!(of("vestibule_http_answers_total{route=\"/api/keys\",class=\"4xx\"}"), 1);
+    assert_eq!(of("vestibule_http_answers_total{route=\"other\",class=\"4xx\"}"), 3);
+    assert_eq!(of("vestibule_request_seconds_count"), 7);
+    assert_eq!(of("vestibule_request_seconds_bucket{le=\"+Inf\"}"), 7);
     // A bad key is nobody's, and so the strategy is not asked.
-    assert_eq!(of("vestibule_strategy_seconds_count") - tried, 3.0);
-    let (host, guest) = (of("vestibule_request_seconds_sum"), of("vestibule_strategy_seconds_sum"));
+    assert_eq!(of("vestibule_strategy_seconds_count") - tried, 3);
+    let seconds = |series: &str| written(&metrics, series).parse::<f64>().unwrap();
+    let host = seconds("vestibule_request_seconds_sum");
+    let guest = seconds("vestibule_strategy_seconds_sum");
     assert!(guest > 0.0 && host > 0.0, "{host} {guest}");
-    assert_eq!(of("vestibule_strategy_calls_running"), 0.0);
-    assert_eq!(of("vestibule_strategy_calls_max"), 256.0);
-    assert_eq!(of("vestibule_strategy_loads_total{outcome=\"loaded\"}"), 1.0);
+    assert_eq!(of("vestibule_strategy_calls_running"), 0);
+    assert_eq!(of("vestibule_strategy_calls_max"), 256);
+    assert_eq!(of("vestibule_strategy_loads_total{outcome=\"loaded\"}"), 1);
     let digest = app.host.registry().current().digest().to_owned();
     assert!(metrics.contains(&format!("digest=\"{digest}\"")), "{metrics}");
     assert!(metrics.ends_with("# EOF\n"));
@@ -137,5 +144,5 @@ async fn limits_that_are_met_are_counted() {
         app.anonymous().get("/api/keys").await;
     }
     let metrics = metrics(&app).await;
-    assert_eq!(value(&metrics, "vestibule_rate_limited_total{limit=\"user\"}"), 3.0);
+    assert_eq!(value(&metrics, "vestibule_rate_limited_total{limit=\"user\"}"), 3);
 }
