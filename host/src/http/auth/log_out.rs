@@ -47,7 +47,7 @@ pub(in crate::http) async fn log_out(
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let origin = origin(&host)?;
-    let elsewhere = end(&host, &parts, &origin).await?;
+    let elsewhere = end(&host, &parts, &origin).await.map_err(Problem::for_a_person)?;
     let page = match elsewhere {
         Some(location) => pages::leaving(location.as_str()),
         None => pages::signed_out(&shown_host(&origin)),
