@@ -16,6 +16,8 @@ pub(crate) mod session_store;
 pub(crate) mod settings;
 pub(crate) mod token_store;
 
+pub(crate) use self::http_client::Probe;
+
 use std::{
     any::Any,
     collections::BTreeMap,

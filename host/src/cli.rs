@@ -2,6 +2,7 @@
 
 mod check;
 mod db;
+mod doctor;
 mod explain;
 mod import;
 mod keys;
@@ -41,6 +42,7 @@ const EXAMPLES: &str = "Examples:
   VESTIBULE_AUTH_STRATEGY=none vestibule serve
   vestibule check --config vestibule.toml
   vestibule check --explain --host wiki.example.com --path /a --user 12345678
+  vestibule doctor --config vestibule.toml
   vestibule plugin inspect plugins/none.wasm --json
   vestibule plugin approve hello
   vestibule keys create --user 12345678 --name nightly
@@ -53,6 +55,8 @@ enum Command {
     Serve(serve::Serve),
     /// Check the configuration and the component it names, and start nothing.
     Check(check::Check),
+    /// Look for the usual mistakes of a set-up: public URL, clocks, proxies, file modes.
+    Doctor(doctor::Doctor),
     /// Components: look at them, approve them and go back.
     #[command(subcommand)]
     Plugin(plugin::Plugin),
@@ -107,6 +111,7 @@ pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
+        Command::Doctor(doctor) => doctor.run(),
         Command::Plugin(plugin) => plugin.run(),
         Command::Keys(keys) => keys.run(),
         Command::Users(users) => users.run(),

@@ -7,6 +7,7 @@
 
 mod apps;
 mod data;
+mod environment;
 mod grants;
 mod plugins;
 mod server;
@@ -22,10 +23,11 @@ pub(crate) use self::source::did_you_mean;
 pub use self::{
     apps::{Ambiguity, App, IdentityHeaders, PublicPath, canonical},
     data::{Encryption, Limits, OnRefreshFailure, ProviderTokens, RateLimits, Secrets, Sessions},
+    environment::Environment,
     grants::Grants,
     plugins::Plugins,
     server::Server,
-    source::{Environment, Source},
+    source::Source,
     values::DatabaseUrl,
 };
 use self::{

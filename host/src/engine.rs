@@ -119,6 +119,10 @@ const KEEP_RESIDENT_BYTES: usize = 1 << 20;
 /// What a suspended call's stack takes: twice what a component may use of it.
 const STACK_BYTES: usize = 1 << 20;
 
+/// How much of a stack is zeroed by hand and stays: what nearly every call touches. The
+/// system zeroes the rest by taking it away, and each page has to be asked for again.
+const STACK_KEEP_RESIDENT_BYTES: usize = 64 << 10;
+
 /// Core instances, memories and tables that one component may consist of: a
 /// component from a language with a shared runtime has half a dozen.
 const MAX_CORE_INSTANCES: u32 = 16;
@@ -228,6 +232,7 @@ fn config(slots: u32) -> Config {
         .max_memory_size(MAX_MEMORY)
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
         .table_keep_resident(KEEP_RESIDENT_BYTES)
+        .async_stack_keep_resident(STACK_KEEP_RESIDENT_BYTES)
         // Without it (Linux before 6.7) a call costs half as much again.
         .pagemap_scan(Enabled::Auto);
 

@@ -18,6 +18,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod context;
+pub mod doctor;
 pub mod engine;
 mod hex;
 pub mod host;

@@ -61,7 +61,7 @@ impl Server {
     }
 
     /// Starts it by a command that logs JSON, and waits until it listens.
-    fn of(mut command: Command) -> Self {
+    pub(crate) fn of(mut command: Command) -> Self {
         let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = BufReader::new(process.stderr.take().unwrap());
         let mut server = Self { process, log, address: String::new() };
@@ -80,6 +80,17 @@ impl Server {
                 return line;
             }
         }
+    }
+
+    /// The process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Ends it, and returns what it has told since the last line that was waited for.
+    pub(crate) fn told(self) -> String {
+        self.terminate();
+        self.end()
     }
 
     pub(crate) fn terminate(&self) {

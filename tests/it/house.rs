@@ -14,9 +14,10 @@ use vestibule_tests::workspace;
 const GROUND: [&str; 6] = ["clock", "config", "hex", "identity", "secret", "text"];
 
 /// Each room of the host, and the rooms above the ground that it may use.
-const ROOMS: [(&str, &[&str]); 15] = [
+const ROOMS: [(&str, &[&str]); 16] = [
     ("main", &["cli"]),
-    ("cli", &["http", "engine", "store", "host", "authz"]),
+    ("cli", &["http", "engine", "store", "host", "authz", "doctor"]),
+    ("doctor", &["host", "engine", "store", "capability"]),
     ("http", &["context", "host", "engine", "limit", "sandbox", "store", "authz", "assertion"]),
     ("provider", &["context", "engine"]),
     ("context", &["host", "engine", "store"]),

@@ -315,6 +315,36 @@ async fn a_target_that_leads_elsewhere_becomes_the_front_page() {
     assert_eq!((front.status.as_u16(), front.header("location")), (303, "/auth/login"));
 }
 
+/// Every way to lead a browser elsewhere that somebody has collected, as it is written
+/// and as a query has to write it.
+#[tokio::test]
+async fn no_target_that_is_known_to_lead_elsewhere_does() {
+    let app = app().await;
+    let here = url::Url::parse("https://auth.example/auth/callback").unwrap();
+    let list = include_str!("../vectors/openredirects.txt");
+    let mut tried = 0;
+    for line in list.lines().filter(|line| !line.is_empty()) {
+        let encoded: String = form_urlencoded::byte_serialize(line.as_bytes()).collect();
+        let as_it_is = line.parse::<http::Uri>().is_ok() && !line.contains(['&', '#', '?']);
+        for target in [Some(encoded.as_str()), as_it_is.then_some(line)].into_iter().flatten() {
+            let path = format!("/auth/login/start?return_to={target}");
+            let mut browser = Browser::new(&app);
+            let trip = browser.begin(&path).await;
+            let reply = browser.open(&back(&trip, "&user=ada")).await;
+            assert_eq!(reply.status, 200, "{line}: {}", reply.body);
+            let (_, rest) = reply.body.split_once("url=").expect("a page that moves on");
+            let (end, _) = rest.split_once('"').expect("the end of an attribute");
+            let end = end.replace("&amp;", "&").replace("&quot;", "\"").replace("&lt;", "<");
+            let there = here.join(&end).expect("a URL");
+            let ours = ["https://auth.example", "https://app.example"];
+            let origin = there.origin().ascii_serialization();
+            assert!(ours.contains(&origin.as_str()), "{line} leads to {there}");
+            tried += 1;
+        }
+    }
+    assert!(tried > 600, "{tried}");
+}
+
 #[tokio::test]
 async fn a_browser_is_sent_only_where_the_operator_granted() {
     let app = app().await;

@@ -7,6 +7,8 @@ mod capabilities;
 mod client;
 mod command_line;
 mod contract;
+mod doctor;
+mod faults;
 mod generations;
 mod hostile_calls;
 mod hostile_files;

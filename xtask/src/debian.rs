@@ -3,6 +3,7 @@
 use std::{
     fs,
     os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -30,4 +31,13 @@ pub(crate) fn install(what: &str, package: &str) -> anyhow::Result<()> {
 /// Whether this process may do everything.
 pub(crate) fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+}
+
+/// A program of a package that has the same name. A package with a server starts one of its
+/// own; the tests' are on other ports.
+pub(crate) fn packaged(package: &str, program: &Path) -> anyhow::Result<PathBuf> {
+    if !fs::exists(program)? {
+        install(package, package)?;
+    }
+    Ok(program.to_owned())
 }

@@ -5,6 +5,7 @@ mod gateways;
 mod keycloak;
 mod replicas;
 mod schemathesis;
+mod soak;
 
 use std::{
     fs,
@@ -29,9 +30,15 @@ const CLIENT: [&str; 2] = ["openhands-workspace==1.58.0", "openhands-sdk==1.58.0
 pub(crate) struct EndToEnd {
     /// The test.
     name: Test,
-    /// How long `replicas` goes on asking, in seconds.
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(10..))]
-    seconds: u64,
+    /// How long `replicas` and `soak` go on asking, in seconds [default: 60 and 600].
+    #[arg(long, value_parser = clap::value_parser!(u64).range(10..))]
+    seconds: Option<u64>,
+    /// How often `soak` asks in a second.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..10_000))]
+    rate: u64,
+    /// Have `soak` run the server as tests build it, which takes less to build.
+    #[arg(long)]
+    debug: bool,
 }
 
 /// What there is to run.
@@ -54,6 +61,9 @@ enum Test {
     /// Three servers on one PostgreSQL, asked on and on for provider tokens that live for
     /// seconds: each has to be renewed once.
     Replicas,
+    /// A steady load of requests and log-ins: nothing fails, and neither memory nor open files
+    /// grow.
+    Soak,
     /// A real Chromium that logs in with su-github over https, against a scripted GitHub.
     SuGithub,
 }
@@ -67,7 +77,8 @@ impl EndToEnd {
             Test::OpenhandsClient => openhands_client(root),
             Test::Schemathesis => schemathesis::run(root),
             Test::Gateways => gateways::run(root),
-            Test::Replicas => replicas::run(root, self.seconds),
+            Test::Replicas => replicas::run(root, self.seconds.unwrap_or(60)),
+            Test::Soak => soak::run(root, self.seconds.unwrap_or(600), self.rate, self.debug),
             Test::SuGithub => browser::su_github(root),
         }
     }

@@ -32,6 +32,7 @@ const EXAMPLES: &str = "Examples:
   cargo xtask e2e schemathesis        the API against its own OpenAPI document
   cargo xtask e2e gateways            nginx, Caddy and Envoy in front
   cargo xtask e2e replicas            three servers renew each provider token once
+  cargo xtask e2e soak                ten minutes of requests and log-ins
   cargo xtask plugins none            one component, into target/plugins";
 
 #[derive(Debug, Subcommand)]

@@ -10,9 +10,9 @@ mod origins;
 mod request;
 mod transport;
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
-use http::header::{HeaderName, HeaderValue};
+use http::header::{DATE, HeaderName, HeaderValue};
 use rustls::RootCertStore;
 use url::Url;
 use wasmtime::component::ResourceTableError;
@@ -26,10 +26,16 @@ use self::{
     transport::{Reply, Transport},
 };
 use super::{Context, LookUp, secrets::Secret};
-use crate::bindings::vestibule::auth::http_client::{Header, Host, HttpError, Request, Response};
+use crate::{
+    bindings::vestibule::auth::http_client::{Header, Host, HttpError, Request, Response},
+    config::Config,
+};
 
 /// The most fields that one request may have captured.
 const MAX_CAPTURED: usize = 64;
+
+/// How long an operator waits to hear whether a server can be reached.
+const PROBE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Headers of a reply that a strategy does not see: those with secrets of the
 /// server's, and those that belong to one connection.
@@ -85,6 +91,67 @@ impl Client {
             200 => Ok(reply.body),
             other => Err(format!("the answer is {other}")),
         }
+    }
+}
+
+/// How a server answers an operator who asks whether it can be reached.
+pub(crate) struct Probe {
+    /// The status.
+    pub(crate) status: u16,
+    /// The time there, in seconds since the Unix epoch, where the answer says it.
+    pub(crate) date: Option<u64>,
+    /// The body.
+    pub(crate) body: Zeroizing<Vec<u8>>,
+}
+
+impl Probe {
+    /// Asks at a URL of the operator's, by the certificates that a strategy would trust.
+    pub(crate) async fn of(config: &Config, url: Url) -> Result<Self, String> {
+        let client = Client::new(&[], authorities(config)?, None);
+        client.map_err(|error| error.to_string())?.probe(url).await
+    }
+}
+
+impl Client {
+    /// How each granted origin answers.
+    pub(crate) async fn probe_all(&self) -> Vec<(String, Result<Probe, String>)> {
+        let mut answers = Vec::new();
+        for origin in self.origins.texts() {
+            let answer = match Url::parse(&origin) {
+                Ok(url) => self.probe(url).await,
+                Err(error) => Err(error.to_string()),
+            };
+            answers.push((origin, answer));
+        }
+        answers
+    }
+
+    async fn probe(&self, url: Url) -> Result<Probe, String> {
+        let request = request::document(origins::sendable(url).map_err(in_words)?);
+        let reply = self.transport.exchange(request, PROBE_PATIENCE).await.map_err(in_words)?;
+        let date = reply.head.headers.get(DATE).and_then(|date| date.to_str().ok());
+        let date = date.and_then(|date| httpdate::parse_http_date(date).ok());
+        let date = date.and_then(|date| date.duration_since(UNIX_EPOCH).ok());
+        Ok(Probe {
+            status: reply.head.status.as_u16(),
+            date: date.map(|date| date.as_secs()),
+            body: reply.body,
+        })
+    }
+}
+
+/// What an operator is told of a failure.
+fn in_words(error: HttpError) -> String {
+    match error {
+        HttpError::Timeout => "there was no answer in time".to_owned(),
+        HttpError::Connection(what) => what,
+        HttpError::Tls(what) => format!("TLS: {what}"),
+        HttpError::ForbiddenAddress => {
+            "the name stands for an address that it may not stand for; to mean it, grant the \
+             address itself"
+                .to_owned()
+        }
+        other => format!("{other:?}"),
     }
 }
 

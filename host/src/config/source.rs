@@ -13,47 +13,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-/// The variables that configuration may come from.
-#[derive(Clone, Debug, Default)]
-pub enum Environment {
-    /// Those of this process.
-    #[default]
-    Process,
-    /// These and no others, for tests and embedders.
-    Fixed(Arc<BTreeMap<String, String>>),
-}
-
-impl Environment {
-    /// These variables and no others.
-    #[must_use]
-    pub fn fixed(variables: &[(&str, &str)]) -> Self {
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        Self::Fixed(Arc::new(variables.iter().map(owned).collect()))
-    }
-
-    /// The names of all variables that begin as ours do.
-    fn names(&self) -> Vec<String> {
-        let ours = |name: &String| name.starts_with("VESTIBULE_");
-        match self {
-            Self::Process => std::env::vars_os()
-                .filter_map(|(name, _)| name.into_string().ok())
-                .filter(ours)
-                .collect(),
-            Self::Fixed(variables) => variables.keys().filter(|name| ours(name)).cloned().collect(),
-        }
-    }
-
-    /// A variable's value; an empty one counts as absent.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<String> {
-        let value = match self {
-            #[expect(clippy::disallowed_methods, reason = "configuration is what may ask")]
-            Self::Process => std::env::var(name).ok(),
-            Self::Fixed(variables) => variables.get(name).cloned(),
-        };
-        value.filter(|value| !value.is_empty())
-    }
-}
+use super::environment::Environment;
 
 /// A configuration file with the places of its keys, and the environment.
 #[derive(Clone, Debug)]
@@ -81,6 +41,29 @@ impl Source {
     #[must_use]
     pub fn is_environment_alone(&self) -> bool {
         self.path.is_none() && self.table.0.is_empty()
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// Whether a key stands in the file, whatever the environment says.
+    #[must_use]
+    pub fn holds(&self, key: &[&str]) -> bool {
+        let owned: Vec<String> = key.iter().map(|part| (*part).to_owned()).collect();
+        self.lines.contains_key(&owned)
+    }
+
+    /// The path that the file gives to a key.
+    #[must_use]
+    pub fn path_at(&self, key: &[&str]) -> Option<PathBuf> {
+        let (last, sections) = key.split_last()?;
+        let table = |table: &Table, name: &&str| table.get(*name)?.as_table().cloned();
+        let table =
+            sections.iter().try_fold(self.table.0.clone(), |inner, name| table(&inner, name));
+        Some(PathBuf::from(table?.get(*last)?.as_str()?))
     }
 
     pub(super) fn parse(

@@ -44,7 +44,7 @@ impl Limits {
 /// Counts what one call uses.
 ///
 /// A call on a fiber is charged the CPU time of the threads that run it, so that
-/// neither waiting nor a busy machine costs it anything. A call without one, which
+/// neither waiting nor a busy machine costs it anything, and the host's work little. A call without one, which
 /// never waits, is charged the ticks that end while it runs: it is over before the
 /// first of them, and the thread's clock would cost it more than it needs. A thread
 /// that the system suspends for long loses one tick, not many.
@@ -91,15 +91,26 @@ impl Meter {
 
     /// Whether a call that [`metered`] runs has CPU time left.
     pub(super) fn has_time(&self) -> bool {
-        let (started, before) = RUNNING.get();
-        before + thread_time().saturating_sub(started) < self.cpu
+        charge() < self.cpu
     }
 }
 
+/// What is charged at most from one look at the thread's clock to the next. There is one
+/// at every tick while the component runs; what takes longer was the host's own work.
+const LONGEST_CHARGE: Duration = TICK.saturating_mul(2);
+
 thread_local! {
-    /// What this thread's clock said when it went on with the call that it runs, and
-    /// what the call had used before.
+    /// What this thread's clock said at the last look, and what the call that it runs has
+    /// been charged.
     static RUNNING: Cell<(Duration, Duration)> = const { Cell::new((Duration::ZERO, Duration::ZERO)) };
+}
+
+/// Charges the call that this thread runs for what it has used since the last look.
+fn charge() -> Duration {
+    let ((last, used), now) = (RUNNING.get(), thread_time());
+    let used = used + now.saturating_sub(last).min(LONGEST_CHARGE);
+    RUNNING.set((now, used));
+    used
 }
 
 /// Runs a call and counts the CPU time of every thread that it is run by.
@@ -107,10 +118,9 @@ pub(super) async fn metered<F: Future>(call: F) -> F::Output {
     let mut call = pin!(call);
     let mut used = Duration::ZERO;
     poll_fn(|context| {
-        let started = thread_time();
-        let outside = RUNNING.replace((started, used));
+        let outside = RUNNING.replace((thread_time(), used));
         let answer = call.as_mut().poll(context);
-        used += thread_time().saturating_sub(started);
+        used = charge();
         RUNNING.set(outside);
         answer
     })

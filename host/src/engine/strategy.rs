@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     bindings,
-    capability::{Context, Granted, Reach, Show},
+    capability::{Context, Granted, Probe, Reach, Show},
     config::{Config, Grants},
     identity::{Credential, Identity, Request, RequestId, Scheme, UserId},
     store,
@@ -130,6 +130,14 @@ impl Strategy {
             id: RequestId::new(0),
         };
         self.authenticate(request).await.map(drop).map_err(LoadError::Canary)
+    }
+
+    /// How each origin that it may reach answers.
+    pub(crate) async fn probe(&self) -> Vec<(String, Result<Probe, String>)> {
+        match self.lanes.first().and_then(|lane| lane.granted.http.as_ref()) {
+            Some(client) => client.probe_all().await,
+            None => Vec::new(),
+        }
     }
 
     /// Whether it may store tokens under this name.

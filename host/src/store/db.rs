@@ -141,9 +141,20 @@ impl Db {
                 options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full)
             }
         };
+        // SQLite itself rolls back where a disk is full, and the driver goes on as if its
+        // transaction were open: such a connection could never begin another.
+        let writer = || {
+            pool(1).after_release(|connection, _| {
+                Box::pin(async {
+                    // A rollback that is still to be done comes before the answer.
+                    connection.ping().await?;
+                    Ok(!connection.is_in_transaction())
+                })
+            })
+        };
         let started = Instant::now();
         let write = loop {
-            match pool(1).connect_with(options.clone()).await {
+            match writer().connect_with(options.clone()).await {
                 // While one process changes the mode of the file, others are
                 // refused without being let wait.
                 Err(error) if is_locked(&error) && started.elapsed() < BUSY_TIMEOUT => {
@@ -231,6 +242,15 @@ impl Db {
                 .await?
         });
         Ok((applied, known))
+    }
+
+    /// What the database's own clock says, in seconds since the Unix epoch. SQLite's is
+    /// this machine's.
+    pub(super) async fn now(&self) -> Result<Option<u64>, sqlx::Error> {
+        let Self::Postgres(pool) = self else { return Ok(None) };
+        let now = "select cast(extract(epoch from now()) as bigint)";
+        let now: i64 = sqlx::query_scalar(now).fetch_one(pool).await?;
+        Ok(u64::try_from(now).ok())
     }
 }
 

@@ -38,6 +38,8 @@ pub struct Status {
     pub rows: Vec<TableRows>,
     /// The keys that seal, and what they seal.
     pub keys: Vec<KeyRows>,
+    /// What its clock says, in seconds since the Unix epoch, where it has one of its own.
+    pub now: Option<u64>,
     /// Why the configured encryption secret cannot be used, where it cannot.
     pub encryption: Option<String>,
 }
@@ -76,6 +78,7 @@ impl Store {
             wanted,
             rows: Vec::new(),
             keys: Vec::new(),
+            now: db.now().await?,
             encryption: None,
         };
         if version.is_none() {

@@ -1,7 +1,6 @@
 //! Real gateways in front of Vestibule.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -22,8 +21,8 @@ pub(super) fn run(root: &Root) -> anyhow::Result<()> {
     let packages = with_chromium(root)?;
     let envoy = envoy(root)?;
     let mut gateways = vec![
-        ("nginx", packaged("nginx", Path::new("/usr/sbin/nginx"))?),
-        ("caddy", packaged("caddy", Path::new("/usr/bin/caddy"))?),
+        ("nginx", debian::packaged("nginx", Path::new("/usr/sbin/nginx"))?),
+        ("caddy", debian::packaged("caddy", Path::new("/usr/bin/caddy"))?),
         ("envoy", envoy.clone()),
         ("envoy/envoy-grpc", envoy),
     ];
@@ -42,15 +41,6 @@ pub(super) fn run(root: &Root) -> anyhow::Result<()> {
             .args(programs)
             .env("CHROMIUM", CHROMIUM),
     )
-}
-
-/// A gateway of Debian's. The package starts a server of its own; the tests' are on
-/// other ports.
-fn packaged(package: &str, program: &Path) -> anyhow::Result<PathBuf> {
-    if !fs::exists(program)? {
-        debian::install(package, package)?;
-    }
-    Ok(program.to_owned())
 }
 
 fn envoy(root: &Root) -> anyhow::Result<PathBuf> {

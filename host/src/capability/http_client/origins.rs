@@ -17,6 +17,11 @@ impl Origins {
         Self(granted.iter().filter_map(origin).collect())
     }
 
+    /// As they are written.
+    pub(super) fn texts(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(Origin::ascii_serialization)
+    }
+
     /// A URL at a granted origin, as it is sent. What is refused is named by its
     /// origin alone: the rest of a URL may be nobody's business.
     pub(super) fn admit(&self, text: &str) -> Result<Uri, HttpError> {
