@@ -182,7 +182,7 @@ const ATTACKS: [Attack; 11] = [
         export: "flood-log",
         way: Way::Direct,
         limits: PATIENT,
-        is_stopped: |ended| ended.answer.is_ok() && ended.dropped > 30,
+        is_stopped: |ended| ended.answer.is_ok() && ended.dropped > 900,
     },
 ];
 

@@ -92,7 +92,7 @@
       (i32.const 0))
 
     (func (export "flood-log") (result i32) (local $left i32)
-      (local.set $left (i32.const 100))
+      (local.set $left (i32.const 1000))
       (loop $on
         (call $write
           (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))
