@@ -18,7 +18,10 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
+
+use tokio::sync::OnceCell;
 
 use self::generations::Generations;
 pub use self::{
@@ -98,6 +101,9 @@ pub enum StartError {
     },
 }
 
+/// Engines are made alike: what has held once in a process holds for its others.
+static ATTACKED: OnceCell<Duration> = OnceCell::const_new();
+
 /// One running Vestibule. Clones share everything.
 #[derive(Clone)]
 pub struct Host {
@@ -133,7 +139,7 @@ impl Host {
     ) -> Result<Self, StartError> {
         let config = Arc::new(config);
         let engine = engine(&config, hooks)?;
-        engine.attack_itself().await?;
+        ATTACKED.get_or_try_init(|| engine.attack_itself()).await?;
         let (candidate, refused) = load::first(&engine, &config, &clock).await?;
         let store = Store::open(&config, clock.clone()).await?;
         let mut strategy = candidate.admitted(clock.now()).await?;

@@ -16,7 +16,7 @@ use vestibule::{
 };
 use vestibule_tests::{
     NOW, component,
-    database::Database,
+    database::{Database, SECRET},
     github::{Account, GitHub},
     peer::{Peer, answer},
     run::canary,
@@ -192,7 +192,8 @@ async fn a_database_is_looked_at_and_its_clock_compared() {
     let databases = [Some(Database::sqlite()), Database::postgres().await];
     for database in databases.into_iter().flatten() {
         let toml = format!(
-            "auth.strategy = 'none'\nplugins.dir = '{}'\ndatabase.url = '{}'\n",
+            "auth.strategy = 'none'\nplugins.dir = '{}'\ndatabase.url = '{}'\n\
+             encryption.secret = '{SECRET}'\n",
             component("none").parent().unwrap().display(),
             database.url
         );

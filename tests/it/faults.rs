@@ -23,7 +23,7 @@ use vestibule::{clock::Clock, engine::Hooks};
 use vestibule_tests::{
     NOW, TestApp,
     browser::Browser,
-    database::{Database, user},
+    database::{Database, SECRET, user},
     keys::by_key,
 };
 
@@ -221,7 +221,8 @@ async fn a_database_that_goes_away_and_comes_back_costs_what_was_asked_meanwhile
     let mut url = url::Url::parse(&database.url).unwrap();
     url.set_port(Some(way.address.port())).unwrap();
     let through = Database { url: url.to_string(), ..database };
-    let app = TestApp::start_on(&through, "visited", PUBLIC, &[], Hooks::default()).await.unwrap();
+    let toml = format!("encryption.secret = '{SECRET}'\n{PUBLIC}");
+    let app = TestApp::start_on(&through, "visited", &toml, &[], Hooks::default()).await.unwrap();
     let scope = user(app.host.store(), "ada").await;
     let caller = by_key(&app, &scope).await;
     let browser = sign_in(&app, "&user=ada").await;

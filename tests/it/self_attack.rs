@@ -1,8 +1,10 @@
 //! Before anybody is served, every limit of the engine is attacked.
 
-use std::fs;
+use std::{fs, net::TcpListener};
 
-use vestibule_tests::{TestApp, logs::Logs, workspace};
+use vestibule_tests::workspace;
+
+use crate::command_line::{errors, installed, run};
 
 #[test]
 fn the_attacks_are_those_of_their_source() {
@@ -15,11 +17,15 @@ fn the_attacks_are_those_of_their_source() {
     }
 }
 
-#[tokio::test]
-async fn the_engine_is_attacked_before_it_serves() {
-    let logs = Logs::collect();
-    TestApp::start("none", "").await;
-    let text = logs.text();
+#[test]
+fn the_engine_is_attacked_before_it_serves() {
+    // Whoever cannot listen has done everything that comes before.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let folder = installed(&format!("server.listen = '{address}'\nauth.strategy = 'none'\n"));
+    let output = run(&["serve"], folder.path());
+    let text = errors(&output);
+    assert_eq!(output.status.code(), Some(2), "{text}");
     let attacked = text.find("every limit was attacked and held").expect(&text);
     let loaded = text.find("the strategy is loaded").expect(&text);
     assert!(attacked < loaded, "{text}");
