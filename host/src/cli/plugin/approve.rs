@@ -34,7 +34,7 @@ Exit status: 0 done, 2 there is nothing to go back to.";
 #[derive(Debug, Args)]
 #[command(after_help = APPROVE_EXAMPLES)]
 pub(in crate::cli) struct Approve {
-    /// The strategy, as [auth] strategy names it.
+    /// The strategy, as `[auth] strategy` names it.
     name: String,
     #[command(flatten)]
     config: ConfigFile,
@@ -87,7 +87,7 @@ impl Approve {
 #[derive(Debug, Args)]
 #[command(after_help = ROLLBACK_EXAMPLES)]
 pub(in crate::cli) struct Rollback {
-    /// The strategy, as [auth] strategy names it.
+    /// The strategy, as `[auth] strategy` names it.
     name: String,
     #[command(flatten)]
     config: ConfigFile,

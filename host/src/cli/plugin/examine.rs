@@ -25,7 +25,7 @@ pub(in crate::cli) struct Examine {
     /// Print one JSON object, for scripts.
     #[arg(long)]
     json: bool,
-    /// What to give it: a file with the tables [settings], [grants] and [person]. Without
+    /// What to give it: a file with the tables `settings`, `grants` and `person`. Without
     /// one, it has its defaults, examples for what it requires, and what it proposes.
     #[arg(long, value_name = "FILE.toml")]
     settings: Option<PathBuf>,
