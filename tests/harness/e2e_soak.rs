@@ -102,7 +102,7 @@ impl Crowd {
         };
         let (path, name, value) = match turn % 10 {
             0..5 => ("/api/v1/users/me", "cookie", session),
-            5..8 => ("/api/v1/secrets", "authorization", format!("Bearer {}", self.key)),
+            5..8 => ("/api/v1/secrets/search", "authorization", format!("Bearer {}", self.key)),
             8 => ("/auth/session", "accept", "*/*".to_owned()),
             _ => ("/healthz", "accept", "*/*".to_owned()),
         };
