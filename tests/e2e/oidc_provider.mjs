@@ -123,11 +123,13 @@ try {
 
   await page.goto(`${origin}/auth/login`);
   await page.getByRole("button", { name: "Sign out" }).click();
-  await page.waitForLoadState();
+  await page.waitForURL((url) => !String(url).startsWith(`${origin}/auth/login`));
   // It asks whether that is meant.
   const yes = page.locator("button[name=logout]");
-  if (await yes.isVisible().catch(() => false)) await yes.click();
-  await until("the way back", async () => page.url().startsWith(`${origin}/auth/login`), 20);
+  await until("the way back", async () => {
+    if (await yes.isVisible().catch(() => false)) await yes.click();
+    return page.url().startsWith(`${origin}/auth/login`);
+  }, 20);
   assert.equal((await who()).authenticated, false);
   console.log("ok: log-out, and by it at oidc-provider");
   await logIn();

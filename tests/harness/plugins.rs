@@ -57,6 +57,11 @@ impl Plugins {
         fs::read_to_string(self.dir().join("plugins.lock")).unwrap_or_default()
     }
 
+    /// Somebody removes the lock.
+    pub fn take_lock_away(&self) {
+        let _ = fs::remove_file(self.dir().join("plugins.lock"));
+    }
+
     /// The configuration, with `toml` after the usual lines.
     #[must_use]
     pub fn toml(&self, toml: &str) -> String {
@@ -95,7 +100,7 @@ pub fn digest(bytes: &[u8]) -> String {
 
 /// What `/readyz` says to whoever asks on this machine.
 pub async fn ready(app: &TestApp) -> Value {
-    app.anonymous().get("/readyz?verbose").await.json()
+    app.anonymous().at("127.0.0.1").get("/readyz?verbose").await.json()
 }
 
 /// Somebody who signs as minisign does, the older of its two ways.

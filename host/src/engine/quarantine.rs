@@ -54,10 +54,10 @@ impl Source {
         Self::of(&user.map(UserId::as_str))
     }
 
-    /// Whoever has an IPv6 address has all of its /64.
+    /// Whoever has an IPv6 address has all of its /64, and often all of its /48.
     pub(super) fn of_network(address: Option<IpAddr>) -> Self {
         Self::of(&address.map(|address| match address.to_canonical() {
-            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
+            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 80 << 80).into(),
             v4 @ IpAddr::V4(_) => v4,
         }))
     }

@@ -127,8 +127,10 @@ impl Host {
         let Shared { engine, clock, store, .. } = &*self.shared;
         let is_there = refused.digest.is_some();
         let reverted = refused.needs_approval();
+        let refused_path = refused.file.clone();
         self.refuse(refused).await;
-        let folder = Folder::of(config);
+        // One from outside of the folder is under no lock, and nothing of it is kept.
+        let Some(folder) = Folder::around(config, &refused_path) else { return Err(error) };
         let approved = folder.entry().ok().flatten().map(|entry| entry.approved.digest);
         let serves = approved.as_deref() == Some(self.registry().current().digest());
         // Only what is refused is followed by what was approved; what is gone is not.
@@ -178,7 +180,22 @@ impl Host {
     ) -> Result<(Strategy, PathBuf), StartError> {
         let candidate = loaded?;
         let path = candidate.file.path.clone();
+        let held = self.held_against_serving(&candidate);
+        held.map_err(|source| StartError::Lock { path: path.clone(), source })?;
         Ok((candidate.admitted(self.clock().now()).await?, path))
+    }
+
+    /// Where the lock says nothing, because it is gone or cannot be written, what serves
+    /// says how much may be asked for.
+    fn held_against_serving(&self, candidate: &Candidate) -> Result<(), LockError> {
+        let Some(folder) = &candidate.folder else { return Ok(()) };
+        let serving = self.registry().current();
+        let same = serving.config().auth.strategy == candidate.strategy.config().auth.strategy;
+        if !same || folder.entry()?.is_some() {
+            return Ok(());
+        }
+        let is = Record::of(&candidate.strategy.examined().inspection);
+        is.held_against(&Record::of(&serving.examined().inspection), &folder.name).map(drop)
     }
 
     /// Has a generation serve, with the one before ready behind it.

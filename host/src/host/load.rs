@@ -19,7 +19,7 @@ pub(super) struct Candidate {
     pub(super) strategy: Strategy,
     pub(super) file: Arc<ComponentFile>,
     /// The folder with the lock that it is under.
-    folder: Option<Folder>,
+    pub(super) folder: Option<Folder>,
 }
 
 impl Candidate {

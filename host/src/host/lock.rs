@@ -203,23 +203,10 @@ impl Lock {
         let Some(entry) = self.strategies.get(&name()) else {
             return if locked { Err(LockError::Unapproved(name())) } else { Ok(Standing::First) };
         };
-        let approved = &entry.approved;
-        if record.digest == approved.digest {
-            return Ok(Standing::Approved);
-        }
-        if entry.rolled_back.contains(&record.digest) {
+        if record.digest != entry.approved.digest && entry.rolled_back.contains(&record.digest) {
             return Err(LockError::RolledBack(name()));
         }
-        if record.is_older_than(approved) {
-            let (found, approved) = (record.version.clone(), approved.version.clone());
-            return Err(LockError::Older { name: name(), found, approved });
-        }
-        let more = record.asks_beyond(approved);
-        if more.is_empty() {
-            Ok(Standing::Upgrade)
-        } else {
-            Err(LockError::AsksMore { name: name(), more })
-        }
+        record.held_against(&entry.approved, &name())
     }
 
     /// Writes down that a component is approved.

@@ -7,7 +7,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
@@ -21,6 +21,9 @@ use crate::{
 
 /// How often the folder is looked at anyway.
 const POLL: Duration = Duration::from_secs(2);
+
+/// How long after a refusal a folder that has not changed is looked at once more.
+const AGAIN: Duration = Duration::from_secs(30);
 
 /// For how long a file has to stay as it is before it is read.
 const SETTLED: Duration = Duration::from_millis(250);
@@ -39,6 +42,7 @@ impl Host {
         let mut watcher: Option<(PathBuf, RecommendedWatcher)> = None;
         // What was there at the start may have changed since.
         let mut known = None;
+        let mut again_at = None;
         loop {
             let config = Arc::clone(self.registry().current().config());
             if !config.plugins.watch {
@@ -64,7 +68,12 @@ impl Host {
                 known = Some(shown);
                 if let Err(error) = self.look().await {
                     tracing::debug!("what serves goes on: {error}");
+                    again_at = Some(Instant::now() + AGAIN);
                 }
+            }
+            // A full disk or a busy machine is no reason for ever.
+            if again_at.is_some_and(|at| Instant::now() >= at) {
+                (known, again_at) = (None, None);
             }
             tokio::select! {
                 () = told.notified() => {}

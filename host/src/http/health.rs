@@ -4,7 +4,7 @@ use axum::{
     Json,
     extract::{Request, State},
 };
-use http::header;
+use http::Version;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -37,11 +37,12 @@ pub(super) struct Ready {
     strategy: String,
     /// What is loaded, for whoever asks from this machine with `verbose`.
     #[serde(flatten)]
+    #[schema(ignore)]
     loaded: Option<Loaded>,
 }
 
 /// Which components there are.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
 struct Loaded {
     generation: Shown,
     /// The last good one, ready to take over again.
@@ -53,7 +54,7 @@ struct Loaded {
 }
 
 /// One component that is loaded.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
 struct Shown {
     name: String,
     version: String,
@@ -62,7 +63,7 @@ struct Shown {
 }
 
 /// A component that is refused.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
 struct RefusedFile {
     file: String,
     digest: Option<String>,
@@ -71,7 +72,7 @@ struct RefusedFile {
 }
 
 /// A generation that is out of service.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
 struct OutOfService {
     version: String,
     digest: String,
@@ -113,10 +114,12 @@ pub(super) async fn readyz(
 /// told names files and settings, which are nobody else's business.
 fn is_from_here(host: &Host, request: Request) -> bool {
     let (parts, _) = request.into_parts();
-    let forwarded = parts.headers.contains_key(header::FORWARDED)
-        || parts.headers.contains_key("x-forwarded-for");
+    let passed_on = ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"];
+    // nginx says none of these by default, and HTTP/1.0.
+    let forwarded = parts.version < Version::HTTP_11
+        || passed_on.into_iter().any(|name| parts.headers.contains_key(name));
     let address = Peer::of(&parts, host).address();
-    !forwarded && address.is_none_or(|address| address.to_canonical().is_loopback())
+    !forwarded && address.is_some_and(|address| address.to_canonical().is_loopback())
 }
 
 fn loaded(host: &Host) -> Loaded {

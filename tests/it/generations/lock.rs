@@ -51,6 +51,21 @@ async fn the_first_of_a_name_is_written_down_and_an_upgrade_that_asks_for_no_mor
 }
 
 #[tokio::test]
+async fn without_a_lock_what_serves_is_the_measure() {
+    let plugins = Plugins::with(HELLO);
+    let app = plugins.start(TEAM).await;
+    for refused in [asking_for_more(), newer("0.0.9")] {
+        plugins.take_lock_away();
+        plugins.put(&refused);
+        assert!(app.host.look().await.is_err());
+        assert!(serves(&app, "0.1.0").await);
+    }
+    plugins.put(&newer("0.2.0"));
+    app.host.look().await.unwrap();
+    assert!(serves(&app, "0.2.0").await);
+}
+
+#[tokio::test]
 async fn what_asks_for_more_serves_once_somebody_says_yes() {
     let plugins = Plugins::with(HELLO);
     let app = plugins.start(TEAM).await;

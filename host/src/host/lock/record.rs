@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
+use super::{LockError, Standing};
 use crate::engine::{GrantSource, Inspection};
 
 /// One component and everything that it asks for.
@@ -96,6 +97,30 @@ impl Record {
         let version = |record: &Self| Version::parse(&record.version).ok();
         // A description with another version than semver is refused.
         version(self).zip(version(approved)).is_some_and(|(mine, floor)| mine < floor)
+    }
+
+    /// Whether it may serve in the place of one that is approved under a name.
+    pub(in crate::host) fn held_against(
+        &self,
+        approved: &Self,
+        name: &str,
+    ) -> Result<Standing, LockError> {
+        if self.digest == approved.digest {
+            return Ok(Standing::Approved);
+        }
+        if self.is_older_than(approved) {
+            return Err(LockError::Older {
+                name: name.to_owned(),
+                found: self.version.clone(),
+                approved: approved.version.clone(),
+            });
+        }
+        let more = self.asks_beyond(approved);
+        if more.is_empty() {
+            Ok(Standing::Upgrade)
+        } else {
+            Err(LockError::AsksMore { name: name.to_owned(), more })
+        }
     }
 }
 
