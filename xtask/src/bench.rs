@@ -30,7 +30,7 @@ impl Bench {
         let apart = |name: &&String| matches!(name.as_str(), "extism" | "gateways");
         let own: Vec<&String> = self.names.iter().filter(|name| !apart(name)).collect();
         if all || !own.is_empty() {
-            let mut bench = cargo_with(root, &["bench", "--package", "vestibule-tests"]);
+            let mut bench = cargo_with(root, &["bench", "--package", "vestibule-benches"]);
             if all {
                 bench.arg("--benches");
             }

@@ -16,7 +16,7 @@ use vestibule::{
 pub(crate) fn path(name: &str) -> PathBuf {
     #[expect(clippy::disallowed_methods, reason = "a bench has no configuration")]
     let chosen = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    let usual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
+    let usual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
     let file = |target: &PathBuf| target.join(name).with_extension("wasm");
     let [chosen, usual] = [chosen.as_ref().map(file), Some(file(&usual))];
     [chosen, usual]
