@@ -2,8 +2,9 @@
 //!
 //! In one run, in turns: nginx with a file that is open to everybody, with one for which it
 //! asks another nginx that always says 200 (the most that asking can reach), and with one
-//! for which it asks Vestibule about a session; and Vestibule asked directly. Its arguments
-//! are the server, nginx and wrk.
+//! for which it asks Vestibule about a session; Vestibule asked directly; and oauth2-proxy
+//! asked directly about a session of its own, where there is one. Its arguments are the
+//! server, nginx, wrk and oauth2-proxy.
 
 use std::{
     fs,
@@ -30,6 +31,10 @@ const CONNECTIONS: &str = "16";
 const SPAN: &str = "3s";
 
 const PEOPLE: u64 = 583_231;
+
+/// What oauth2-proxy is told of its one user: `{SHA}` and the digest of their password.
+const HTPASSWD: &str = "somebody:{SHA}9wzbwBjU8dNnkqlldK7fmoMKhfw=\n";
+const PASSWORD: &str = "of nobody";
 
 /// A process that ends with this.
 struct Running(Child);
@@ -117,6 +122,48 @@ async fn session(vestibule: SocketAddr, github: &GitHub) -> anyhow::Result<Strin
     Ok(pair.context("a session")?.to_owned())
 }
 
+/// oauth2-proxy, where its session is a cookie that it has sealed and signed, and the session
+/// of somebody who logs in to it.
+async fn oauth2_proxy(
+    program: &str,
+    folder: &Path,
+    address: SocketAddr,
+) -> anyhow::Result<(Running, String)> {
+    let users = folder.join("htpasswd");
+    fs::write(&users, HTPASSWD)?;
+    let mut command = Command::new(program);
+    command.arg(format!("--http-address={address}")).arg("--htpasswd-file").arg(users).args([
+        "--provider=github",
+        "--client-id=nobody",
+        "--client-secret=nobody",
+        "--cookie-secret=0123456789abcdef0123456789abcdef",
+        "--cookie-secure=false",
+        "--email-domain=*",
+        "--upstream=static://200",
+        "--request-logging=false",
+        "--auth-logging=false",
+        "--standard-logging=false",
+    ]);
+    let running = Running(command.spawn().context("oauth2-proxy cannot be started")?);
+    listens(address)?;
+    #[expect(clippy::disallowed_methods, reason = "a test calls servers")]
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
+    let form = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs([("username", "somebody"), ("password", PASSWORD)])
+        .finish();
+    let answer = client
+        .post(format!("http://{address}/oauth2/sign_in"))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(form)
+        .send()
+        .await?;
+    let mut cookies = answer.headers().get_all("set-cookie").iter();
+    let pair = cookies
+        .find_map(|cookie| cookie.to_str().ok()?.split(';').next()?.strip_prefix("_oauth2_proxy="));
+    let value = pair.with_context(|| format!("no session of oauth2-proxy: {}", answer.status()))?;
+    Ok((running, format!("Cookie: _oauth2_proxy={value}")))
+}
+
 fn median(values: &mut [f64]) -> (f64, f64, f64) {
     values.sort_by(f64::total_cmp);
     (values[values.len() / 2], values[0], values[values.len() - 1])
@@ -154,21 +201,47 @@ async fn main() -> anyhow::Result<()> {
     let asked = ["X-Original-URL: http://auth.localhost/asked/a", "X-Original-Method: GET"];
     let direct: Vec<String> =
         asked.map(str::to_owned).into_iter().chain([cookie.clone()]).collect();
-    let mut all = [const { Vec::new() }; 4];
+    let other = match arguments.next() {
+        Some(program) => {
+            let address = free()?;
+            let (running, cookie) = oauth2_proxy(&program, folder.path(), address).await?;
+            Some((running, cookie, format!("http://{address}/oauth2/auth")))
+        }
+        None => None,
+    };
+    let mut all = vec![Vec::new(); 4 + usize::from(other.is_some())];
     for turn in 0..=TURNS {
-        let figures = [
+        let mut figures = vec![
             load(&wrk, &format!("http://{front}/open/a"), &[])?,
             load(&wrk, &format!("http://{front}/always/a"), std::slice::from_ref(&cookie))?,
             load(&wrk, &format!("http://{front}/asked/a"), std::slice::from_ref(&cookie))?,
             load(&wrk, &format!("http://{vestibule}/authz/nginx"), &direct)?,
         ];
+        if let Some((_, cookie, url)) = &other {
+            figures.push(load(&wrk, url, std::slice::from_ref(cookie))?);
+        }
         // The first turn warms everything up.
         if turn > 0 {
             all.iter_mut().zip(figures).for_each(|(all, figure)| all.push(figure));
         }
     }
-    let names =
-        ["nginx, open", "nginx asks a static 200", "nginx asks Vestibule", "Vestibule itself"];
+    let names = [
+        "nginx, open",
+        "nginx asks a static 200",
+        "nginx asks Vestibule",
+        "Vestibule itself",
+        "oauth2-proxy itself",
+    ];
+    if let [.., ours, theirs] = all.as_slice()
+        && other.is_some()
+    {
+        let mut ratios: Vec<f64> =
+            ours.iter().zip(theirs).map(|(own, other)| own / other).collect();
+        let (ratio, low, high) = median(&mut ratios);
+        println!(
+            "Vestibule itself / oauth2-proxy: {ratio:.2} ({low:.2}..{high:.2}), goal: at least 3"
+        );
+    }
     let limit = all[1].clone();
     for (name, figures) in names.into_iter().zip(&mut all) {
         let mut ratios: Vec<f64> =

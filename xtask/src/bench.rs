@@ -1,6 +1,9 @@
 //! `cargo xtask bench`: the figures of docs/performance.md.
 
-use std::{path::Path, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use clap::Args;
 
@@ -20,6 +23,9 @@ pub(crate) struct Bench {
     /// Benches to run; all where none is named, `extism` and `gateways` among them.
     #[arg(value_name = "NAME")]
     names: Vec<String>,
+    /// The program of oauth2-proxy, for `gateways` to measure beside Vestibule.
+    #[arg(long, value_name = "FILE")]
+    oauth2_proxy: Option<PathBuf>,
 }
 
 impl Bench {
@@ -49,19 +55,24 @@ impl Bench {
             succeed(bench.env("VESTIBULE_COMPARE_PLUGIN", plugin))?;
         }
         if all || self.names.iter().any(|name| name == "gateways") {
-            gateways(root)?;
+            gateways(root, self.oauth2_proxy.as_deref())?;
         }
         Ok(())
     }
 }
 
 /// nginx in front of Vestibule, by the load of wrk.
-fn gateways(root: &Root) -> anyhow::Result<()> {
+fn gateways(root: &Root, oauth2_proxy: Option<&Path>) -> anyhow::Result<()> {
     let nginx = debian::packaged("nginx", Path::new("/usr/sbin/nginx"))?;
     let wrk = debian::packaged("wrk", Path::new("/usr/bin/wrk"))?;
     succeed(&mut cargo_with(root, &["build", "--release", "--package", "vestibule"]))?;
     let test = ["build", "--package", "vestibule-tests", "--bin", "vestibule-bench-gateways"];
     succeed(&mut cargo_with(root, &test))?;
     let mut run = Command::new(built("debug", "vestibule-bench-gateways")?);
-    succeed(run.arg(built("release", "vestibule")?).arg(nginx).arg(wrk))
+    run.arg(built("release", "vestibule")?).arg(nginx).arg(wrk);
+    match oauth2_proxy {
+        Some(program) => drop(run.arg(program)),
+        None => println!("oauth2-proxy is not measured: name its program with --oauth2-proxy"),
+    }
+    succeed(&mut run)
 }
