@@ -194,12 +194,14 @@ impl Host {
         if !same || folder.entry()?.is_some() {
             return Ok(());
         }
-        let is = Record::of(&candidate.strategy.examined().inspection);
-        is.held_against(&Record::of(&serving.examined().inspection), &folder.name).map(drop)
+        candidate
+            .record()
+            .held_against(&Record::of(&serving.examined().inspection), &folder.name)
+            .map(drop)
     }
 
     /// Has a generation serve, with the one before ready behind it.
-    async fn serve(&self, strategy: Strategy, file: &Path, how: &'static str) {
+    pub(super) async fn serve(&self, strategy: Strategy, file: &Path, how: &'static str) {
         let old = Arc::clone(&self.registry().current());
         let previous = match how {
             // What was left for a reason is no way out.
@@ -236,12 +238,13 @@ impl Host {
         if Arc::ptr_eq(before.config(), new.config()) {
             return Some(before);
         }
-        let made = load::ready(engine, new.config(), clock, before.examined(), Some(store)).await;
+        let (config, path) = (new.config(), Path::new(&new.config().auth.strategy));
+        let made = load::ready(engine, config, clock, before.examined(), path, Some(store)).await;
         made.ok().map(Arc::new)
     }
 
     /// What is compiled already.
-    fn warm(&self) -> Vec<Arc<Examined>> {
+    pub(super) fn warm(&self) -> Vec<Arc<Examined>> {
         let previous = self.registry().previous();
         let current = Arc::clone(&self.registry().current());
         previous.iter().chain([&current]).map(|known| Arc::clone(known.examined())).collect()

@@ -96,6 +96,16 @@ pub enum LockError {
         /// The digest.
         digest: String,
     },
+    /// The component to go back to cannot serve.
+    #[error("nothing is changed, because {name} {version}, which was before, cannot serve: {why}")]
+    NoWayBack {
+        /// What it calls itself.
+        name: String,
+        /// Its version.
+        version: String,
+        /// Why not, and what to do.
+        why: String,
+    },
     /// The component changed since somebody looked at it.
     #[error("the component is {found} now; look at it again")]
     Changed {

@@ -4,11 +4,11 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use vestibule::host::{LockError, StartError};
 use vestibule_tests::{
-    craft,
-    plugins::{Plugins, digest, ready},
+    TestApp, craft,
+    plugins::{Plugins, Signer, bytes_of, digest, ready},
 };
 
-use super::{HELLO, TEAM, asking_for_more, hello, newer, serves};
+use super::{HELLO, TEAM, asking_for_more, config, hello, newer, serves};
 
 #[tokio::test]
 async fn the_first_of_a_name_is_written_down_and_an_upgrade_that_asks_for_no_more_is_as_well() {
@@ -122,6 +122,57 @@ async fn what_was_before_is_gone_back_to_and_stays_after_a_restart() {
     assert!(ready(&app).await["refused"]["reason"].as_str().unwrap().contains("was rolled back"));
     app.host.approve(&second, false).await.unwrap();
     assert!(serves(&app, "0.2.0").await);
+}
+
+/// Goes back where that must not be done, and looks at what becomes of it.
+async fn cannot_go_back(app: &TestApp, plugins: &Plugins, version: &str, why: &str) {
+    let lock = plugins.lock();
+    let error = app.host.roll_back().await.unwrap_err().to_string();
+    assert!(error.contains(why), "{error}");
+    assert_eq!(plugins.lock(), lock, "{why}");
+    assert!(serves(app, version).await, "{why}");
+    assert!(app.host.strategies().refused.is_none(), "{why}");
+}
+
+#[tokio::test]
+async fn nobody_goes_back_to_what_could_not_serve() {
+    let (first, second) = (digest(&hello()), digest(&newer("0.2.0")));
+    let (old, new) = (Signer::number(1), Signer::number(2));
+    let plugins = Plugins::with(HELLO);
+    let trusting =
+        |signer: &Signer| format!("{TEAM}plugins.trusted_keys = ['{}']\n", signer.public_key());
+    old.sign(&hello(), &plugins.file());
+    drop(plugins.start(&trusting(&old)).await);
+    plugins.put(&newer("0.2.0"));
+    new.sign(&newer("0.2.0"), &plugins.file());
+    let app = plugins.start(&trusting(&new)).await;
+    let told = "nothing is changed, because hello-strategy 0.1.0, which was before, cannot serve";
+    cannot_go_back(&app, &plugins, "0.2.0", told).await;
+    cannot_go_back(&app, &plugins, "0.2.0", "no signature of these bytes").await;
+    let pinned = format!("{TEAM}auth.sha256 = '{second}'\n");
+    app.host.reload(config(&plugins, &pinned)).await.unwrap();
+    cannot_go_back(&app, &plugins, "0.2.0", "pins").await;
+    app.host.reload(config(&plugins, TEAM)).await.unwrap();
+    let kept = plugins.dir().join(format!(".generations/{first}.wasm"));
+    fs::write(&kept, craft::labelled(&hello(), "forged")).unwrap();
+    cannot_go_back(&app, &plugins, "0.2.0", "is not kept any more").await;
+    fs::remove_file(&kept).unwrap();
+    cannot_go_back(&app, &plugins, "0.2.0", "is not kept any more").await;
+    fs::write(&kept, hello()).unwrap();
+    app.host.roll_back().await.unwrap();
+    assert!(serves(&app, "0.1.0").await);
+}
+
+#[tokio::test]
+async fn nobody_goes_back_to_what_is_not_granted_any_more_what_it_needs() {
+    let plugins = Plugins::with("hostile-waiting");
+    let granted = "auth.grants = { http = ['https://a.example'], jose = ['https://b.example'], \
+                   token_store = ['github'] }\n";
+    let app = plugins.start(granted).await;
+    let lean = plugins.put(&craft::with_version(&bytes_of("hostile"), "hostile", "0.2.0"));
+    app.host.approve(&lean, false).await.unwrap();
+    app.host.reload(config(&plugins, "")).await.unwrap();
+    cannot_go_back(&app, &plugins, "0.2.0", "it needs what it is not granted: http-client").await;
 }
 
 #[tokio::test]

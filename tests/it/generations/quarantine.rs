@@ -49,10 +49,7 @@ async fn a_strategy_that_breaks_for_many_stays_closed_where_there_is_nothing_to_
     assert!(told["quarantined"]["in_its_place"].is_null(), "{told}");
 
     // Another generation ends it, and so does the configuration read again.
-    let toml = plugins.toml("");
-    let environment = vestibule::config::Environment::fixed(&[]);
-    let config = vestibule::config::Config::parse(None, &toml, environment).unwrap();
-    app.host.reload(config).await.unwrap();
+    app.host.reload(super::config(&plugins, "")).await.unwrap();
     assert_eq!(ask(&app, "198.51.100.1", "ok").await.status, StatusCode::OK);
     assert!(ready(&app).await["quarantined"].is_null());
 }
