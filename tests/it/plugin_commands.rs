@@ -220,6 +220,15 @@ fn list_says_what_becomes_of_each_component() {
     let table = said(&output);
     assert!(table.starts_with("name "), "{table}");
     assert!(table.contains("needs-approval") && table.contains("x-tram"), "{table}");
+
+    // What nobody trusted has signed is not asked what it is.
+    let trusting =
+        format!("{CONFIG}plugins.trusted_keys = ['{}']\n", Signer::number(1).public_key());
+    fs::write(folder.path().join("vestibule.toml"), trusting).unwrap();
+    let listed = list();
+    assert_eq!(states(&listed)[3], r#""plugins/none.wasm" "refused""#);
+    assert!(listed[3]["name"].is_null(), "{listed}");
+    assert!(listed[3]["reason"].as_str().unwrap().contains("it is not signed"), "{listed}");
 }
 
 #[test]

@@ -2,9 +2,14 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
-use vestibule::host::{LockError, StartError};
+use vestibule::{
+    config::{Config, Environment},
+    engine::Hooks,
+    host::{LockError, StartError},
+};
 use vestibule_tests::{
     TestApp, craft,
+    logs::Logs,
     plugins::{Plugins, Signer, bytes_of, digest, ready},
 };
 
@@ -190,6 +195,51 @@ async fn a_bad_file_does_not_keep_a_server_from_starting_on_what_is_approved() {
     assert!(error.to_string().contains("not WebAssembly"), "{error}");
 }
 
+/// Starts on a strategy by its alias.
+async fn start_by_alias(plugins: &Plugins, toml: &str) -> Result<TestApp, StartError> {
+    let toml = by_alias(plugins, toml);
+    TestApp::start_text(&plugins.database, &toml, &[], Hooks::default()).await
+}
+
+fn by_alias(plugins: &Plugins, toml: &str) -> String {
+    plugins.toml(toml).replace("strategy = 'none'", "strategy = 'no_auth'")
+}
+
+#[tokio::test]
+async fn a_bad_file_of_a_strategy_that_goes_by_an_alias_is_no_worse() {
+    let plugins = Plugins::with("none");
+    drop(start_by_alias(&plugins, "").await.unwrap());
+    plugins.put(b"garbage");
+    let app = start_by_alias(&plugins, "").await.unwrap();
+    assert_eq!(ready(&app).await["refused"]["step"], "compile");
+    assert_eq!(ready(&app).await["generation"]["name"], "none");
+    let again = Config::parse(None, &by_alias(&plugins, ""), Environment::fixed(&[]));
+    app.host.reload(again.unwrap()).await.unwrap();
+    assert_eq!(ready(&app).await["refused"]["step"], "compile");
+    drop(app);
+    // One that was taken away is not to come back.
+    fs::remove_file(plugins.file()).unwrap();
+    let Err(error) = start_by_alias(&plugins, "").await else { panic!("it started") };
+    assert!(error.to_string().contains("answers to \"no_auth\""), "{error}");
+}
+
+#[tokio::test]
+async fn where_keys_are_trusted_what_nobody_signed_is_not_even_asked_for_its_name() {
+    let (plugins, signer, none) = (Plugins::with("none"), Signer::number(1), bytes_of("none"));
+    let trusting = format!("plugins.trusted_keys = ['{}']\n", signer.public_key());
+    signer.sign(&none, &plugins.file());
+    // It would answer to the name as well.
+    let other = plugins.dir().join("other.wasm");
+    fs::write(&other, craft::labelled(&none, "other")).unwrap();
+    let logs = Logs::collect();
+    let app = start_by_alias(&plugins, &trusting).await.unwrap();
+    assert_eq!(ready(&app).await["generation"]["digest"], digest(&none));
+    assert!(logs.text().contains("other.wasm: it is not signed"), "{}", logs.text());
+    drop(app);
+    let Err(error) = start_by_alias(&plugins, "").await else { panic!("it started") };
+    assert!(error.to_string().contains("answer to \"no_auth\"; name one of the files"), "{error}");
+}
+
 #[tokio::test]
 async fn where_even_the_first_has_to_be_approved_it_does_not_serve_before() {
     let plugins = Plugins::with(HELLO);
@@ -237,12 +287,7 @@ async fn a_folder_that_cannot_be_written_serves_what_is_there_and_takes_nothing_
 async fn a_component_cannot_take_the_place_of_what_was_approved_by_its_own_name() {
     // By the alias that the operator chose, a file of another name is found first.
     let plugins = Plugins::with("none");
-    let toml = plugins.toml("").replace("strategy = 'none'", "strategy = 'no_auth'");
-    let start = || {
-        let hooks = vestibule::engine::Hooks::default();
-        vestibule_tests::TestApp::start_text(&plugins.database, &toml, &[], hooks)
-    };
-    let app = start().await.unwrap();
+    let app = start_by_alias(&plugins, "").await.unwrap();
     let named = craft::with_text(&hello(), "hello-strategy0.1.0", "no_auth-strate0.1.0");
     fs::write(plugins.dir().join("no_auth.wasm"), named).unwrap();
     let error = app.host.look().await.unwrap_err().to_string();
