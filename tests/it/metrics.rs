@@ -51,6 +51,21 @@ async fn nothing_of_the_operators_is_on_the_public_listener() {
 }
 
 #[tokio::test]
+async fn wrong_tokens_are_counted_wherever_operators_ask() {
+    let app = TestApp::start("none", &format!("{ADMIN}rate_limits.refused_minute = 3\n")).await;
+    let wrong = app.stranger_at_admin().with("authorization", "Bearer plaintext-canary-wrong");
+    for (address, path) in [("192.0.2.1", "/metrics"), ("192.0.2.2", "/admin/api/figures")] {
+        let wrong = wrong.clone().at(address);
+        for _ in 0..3 {
+            assert_eq!(wrong.get(path).await.status, StatusCode::UNAUTHORIZED, "{path}");
+        }
+        assert_eq!(wrong.get(path).await.status, StatusCode::TOO_MANY_REQUESTS, "{path}");
+        let right = app.operator().at(address);
+        assert_eq!(right.get(path).await.status, StatusCode::OK, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn metrics_are_for_whoever_has_the_token_unless_they_are_open() {
     let app = app().await;
     let stranger = app.stranger_at_admin();

@@ -135,6 +135,7 @@ impl Host {
                 name: proposal.name().to_owned(),
                 found: proposal.record.version.clone(),
                 approved: approved.version.clone(),
+                more: proposal.asks_for(),
             }));
         }
         let (clock, version) = (self.clock().clone(), proposal.record.version.clone());
