@@ -71,7 +71,7 @@ pub use self::{
 };
 pub(crate) use self::{
     load::{ComponentFile, Examined, Stamp, components_in, signature_path, stamp_of},
-    registry::CurrentConfig,
+    registry::{CurrentConfig, WAY_OUT},
 };
 pub(crate) use crate::capability::session_store::Renewing;
 

@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{Problem, count::Peer, input::Query};
 use crate::{
-    engine::Quarantined,
+    engine::{Quarantined, WAY_OUT},
     host::{Generation, GenerationState, Host, Refused},
 };
 
@@ -77,6 +77,8 @@ struct OutOfService {
     version: String,
     digest: String,
     in_its_place: Option<String>,
+    /// What ends it.
+    mend: &'static str,
 }
 
 /// How much to tell.
@@ -135,7 +137,7 @@ fn loaded(host: &Host) -> Loaded {
         }),
         quarantined: strategies.quarantined.map(|quarantined| {
             let Quarantined { version, digest, in_its_place, .. } = quarantined;
-            OutOfService { version, digest, in_its_place }
+            OutOfService { version, digest, in_its_place, mend: WAY_OUT }
         }),
     }
 }
