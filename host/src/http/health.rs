@@ -120,7 +120,7 @@ fn is_from_here(host: &Host, request: Request) -> bool {
     // nginx says none of these by default, and HTTP/1.0.
     let forwarded = parts.version < Version::HTTP_11
         || passed_on.into_iter().any(|name| parts.headers.contains_key(name));
-    let address = Peer::of(&parts, host).address();
+    let address = Peer::of(&parts, &host.config().server).address();
     !forwarded && address.is_some_and(|address| address.to_canonical().is_loopback())
 }
 
