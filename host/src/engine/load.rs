@@ -115,6 +115,7 @@ impl Engine {
                 // references to the same thing at every call.
                 let granted = Granted {
                     strategy: description.name.clone(),
+                    digest: digest.clone(),
                     settings: plain.clone(),
                     secrets: settings.secrets.clone(),
                     clock: clock.clone(),
