@@ -85,7 +85,9 @@ async fn metrics_are_for_whoever_has_the_token_unless_they_are_open() {
 async fn decisions_answers_and_times_are_counted() {
     let app = app().await;
     // Before it serves, a component is tried.
-    let tried = value(&metrics(&app).await, "vestibule_strategy_seconds_count");
+    let before = metrics(&app).await;
+    let tried = value(&before, "vestibule_strategy_seconds_count");
+    let stored = value(&before, "vestibule_database_seconds_count");
     for _ in 0..3 {
         assert_eq!(app.anonymous().get("/api/v1/whoami").await.status, StatusCode::NOT_FOUND);
         assert_eq!(app.anonymous().get("/api/keys").await.status, StatusCode::OK);
@@ -108,10 +110,13 @@ async fn decisions_answers_and_times_are_counted() {
     assert_eq!(of("vestibule_request_seconds_bucket{le=\"+Inf\"}"), 7);
     // A bad key is nobody's, and so the strategy is not asked.
     assert_eq!(of("vestibule_strategy_seconds_count") - tried, 3);
+    // Keys are listed, and a bad one is looked for.
+    assert!(of("vestibule_database_seconds_count") >= stored + 4, "{metrics}");
     let seconds = |series: &str| written(&metrics, series).parse::<f64>().unwrap();
     let host = seconds("vestibule_request_seconds_sum");
     let guest = seconds("vestibule_strategy_seconds_sum");
-    assert!(guest > 0.0 && host > 0.0, "{host} {guest}");
+    let database = seconds("vestibule_database_seconds_sum");
+    assert!(guest > 0.0 && database > 0.0 && host > 0.0, "{host} {guest} {database}");
     assert_eq!(of("vestibule_strategy_calls_running"), 0);
     assert_eq!(of("vestibule_strategy_calls_max"), 256);
     assert_eq!(of("vestibule_strategy_loads_total{outcome=\"loaded\"}"), 1);

@@ -78,6 +78,7 @@ fn families(host: &Host) -> Vec<Family> {
             &read.guest,
         ),
         times("outbound_seconds", "Time that other servers took to reply", &read.outbound),
+        times("database_seconds", "Time that the database took, waiting included", &read.database),
         answers,
         labelled("outbound_requests", "Requests to other servers", "outcome", &read.exchanges),
         labelled(
