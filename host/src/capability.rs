@@ -87,6 +87,8 @@ const fn granted(interface: &'static str, grant: &'static str) -> Capability {
 pub(crate) struct Granted {
     /// The strategy's name, for its log lines.
     pub(crate) strategy: String,
+    /// The SHA-256 of the component, for the audit.
+    pub(crate) digest: String,
     /// The settings that are not secret, as JSON.
     pub(crate) settings: String,
     /// The secret settings that the description declares; `None` where the
@@ -119,6 +121,7 @@ impl Granted {
     pub(crate) fn nothing(strategy: &str, fingerprints: secrets::FingerprintKey) -> Self {
         Self {
             strategy: strategy.to_owned(),
+            digest: String::new(),
             settings: "{}".to_owned(),
             secrets: BTreeMap::new(),
             clock: Clock::System,

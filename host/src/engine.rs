@@ -31,17 +31,7 @@ mod strategy;
 mod suspicion;
 mod tokens;
 
-use std::{
-    cell::Cell,
-    io,
-    num::NonZeroUsize,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
-    time::Duration,
-};
+use std::{io, num::NonZeroUsize, sync::Arc, thread, time::Duration};
 
 use tokio::task::JoinHandle;
 use wasmtime::{
@@ -71,7 +61,7 @@ pub use self::{
 };
 pub(crate) use self::{
     load::{ComponentFile, Examined, Stamp, components_in, signature_path, stamp_of},
-    registry::CurrentConfig,
+    registry::{CurrentConfig, WAY_OUT},
 };
 pub(crate) use crate::capability::session_store::Renewing;
 
@@ -304,19 +294,4 @@ fn start_ticker(engines: Vec<EngineWeak>) -> io::Result<()> {
         }
     })?;
     Ok(())
-}
-
-/// The shard of this thread among `shards`: each thread keeps to one, and
-/// threads are dealt out evenly.
-fn shard_of_this_thread(shards: usize) -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static MINE: Cell<Option<usize>> = const { Cell::new(None) };
-    }
-    let mine = MINE.get().unwrap_or_else(|| {
-        let mine = NEXT.fetch_add(1, Ordering::Relaxed);
-        MINE.set(Some(mine));
-        mine
-    });
-    mine % shards
 }

@@ -142,6 +142,7 @@ impl Host {
         ATTACKED.get_or_try_init(|| engine.attack_itself()).await?;
         let (candidate, refused) = load::first(&engine, &config, &clock).await?;
         let store = Store::open(&config, clock.clone()).await?;
+        store.count_in(engine.metrics());
         let mut strategy = candidate.admitted(clock.now()).await?;
         strategy.keep_in(&store);
         let loaded = AuditEntry {

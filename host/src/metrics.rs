@@ -168,6 +168,7 @@ struct Sheet {
     total: Histogram,
     guest: Histogram,
     outbound: Histogram,
+    database: Histogram,
 }
 
 impl Sheet {
@@ -178,6 +179,7 @@ impl Sheet {
             total: Histogram::default(),
             guest: Histogram::default(),
             outbound: Histogram::default(),
+            database: Histogram::default(),
         }
     }
 }
@@ -221,18 +223,9 @@ impl std::fmt::Debug for Metrics {
 }
 
 impl Metrics {
-    /// The sheet of this thread: threads are dealt out evenly, and one stays on its own.
+    /// The sheet of this thread.
     fn mine(&self) -> &Sheet {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        thread_local! {
-            static MINE: Cell<Option<usize>> = const { Cell::new(None) };
-        }
-        let mine = MINE.get().unwrap_or_else(|| {
-            let mine = NEXT.fetch_add(1, Ordering::Relaxed);
-            MINE.set(Some(mine));
-            mine
-        });
-        &self.sheets[mine % self.sheets.len()]
+        &self.sheets[part_of_this_thread(self.sheets.len())]
     }
 
     /// Who is calling was found out, or not.
@@ -257,6 +250,11 @@ impl Metrics {
     pub(crate) fn exchanged(&self, how: Exchange, took: Duration) {
         self.mine().outbound.record(took);
         add(&self.exchanges[how as usize]);
+    }
+
+    /// The database was asked.
+    pub(crate) fn stored(&self, took: Duration) {
+        self.mine().database.record(took);
     }
 
     /// A call of the strategy gave no answer.
@@ -309,6 +307,7 @@ impl Metrics {
             total: times(|sheet| &sheet.total),
             guest: times(|sheet| &sheet.guest),
             outbound: times(|sheet| &sheet.outbound),
+            database: times(|sheet| &sheet.database),
             failures: pairs(Failure::ALL, Failure::text, &self.failures),
             exchanges: pairs(Exchange::ALL, Exchange::text, &self.exchanges),
             refreshes: pairs(Refresh::ALL, Refresh::text, &self.refreshes),
@@ -329,6 +328,7 @@ pub(crate) struct Readings {
     pub(crate) total: Times,
     pub(crate) guest: Times,
     pub(crate) outbound: Times,
+    pub(crate) database: Times,
     pub(crate) failures: Pairs,
     pub(crate) exchanges: Pairs,
     pub(crate) refreshes: Pairs,
@@ -337,6 +337,21 @@ pub(crate) struct Readings {
     pub(crate) dropped_lines: u64,
     pub(crate) loads: u64,
     pub(crate) refused_loads: u64,
+}
+
+/// The part of this thread among so many: threads are dealt out evenly, and each keeps
+/// to its own.
+pub(crate) fn part_of_this_thread(parts: usize) -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static MINE: Cell<Option<usize>> = const { Cell::new(None) };
+    }
+    let mine = MINE.get().unwrap_or_else(|| {
+        let mine = NEXT.fetch_add(1, Ordering::Relaxed);
+        MINE.set(Some(mine));
+        mine
+    });
+    mine % parts
 }
 
 /// A label's values, each with its count.

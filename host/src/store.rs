@@ -63,13 +63,14 @@ pub use self::{
 };
 use self::{
     audit::Ledger,
-    db::{Db, Missing, change, read, transact},
+    db::{Db, Driver, Missing, change, read, transact},
 };
 pub use crate::identity::{SessionContent, TokenPair};
 use crate::{
     cipher::Cipher,
     clock::Clock,
     config::{self, Config, DatabaseUrl},
+    metrics::Metrics,
 };
 
 /// The database and its collections. Clones share everything.
@@ -123,6 +124,11 @@ impl Store {
         store.note_active_key().await?;
         store.make_local_owner().await?;
         Ok(store)
+    }
+
+    /// Has the time that the database takes counted from now on.
+    pub(crate) fn count_in(&self, metrics: &Arc<Metrics>) {
+        self.db.count_in(metrics);
     }
 
     /// Bounds the collections as another configuration says, from now on.

@@ -180,6 +180,30 @@ try {
     await until("the version before", async () => (await serving.first().innerText()).includes("0.1.0"), 15);
   });
 
+  await test("a lower version is approved only by who was told that it is one", async (page) => {
+    await enter(page);
+    await open(page, "Strategy");
+    assert.equal(await vestibule.tell("downgrade"), "done");
+    await page.getByText("its version 0.0.9 is lower").first().waitFor({ timeout: 30000 });
+    const sent = [];
+    page.on("request", (request) => {
+      if (request.url().endsWith("strategies/approve")) sent.push(request.postDataJSON().allow_downgrade);
+    });
+    const review = async () => {
+      await page.getByRole("button", { name: "Review and approve" }).click();
+      await page.getByRole("dialog").getByRole("button", { name: "Approve" }).click();
+      await page.getByRole("heading", { name: "Take a lower version?" }).waitFor();
+    };
+    await review();
+    await show(page, "strategy-downgrade");
+    await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
+    assert.deepEqual(sent, []);
+    await review();
+    await page.getByRole("dialog").getByRole("button", { name: "Take the lower version" }).click();
+    await page.locator(".generation", { hasText: "0.0.9" }).first().waitFor();
+    assert.deepEqual(sent, [true]);
+  });
+
   await test("the audit tells of all this", async (page) => {
     await enter(page);
     await open(page, "Audit");

@@ -1,8 +1,9 @@
 //! A server for the end-to-end test of the console: Vestibule that serves from a plugins
 //! folder, with people and keys to look at, and its listener for operators.
 //!
-//! It prints one line of JSON when it listens. The line `upgrade` on its standard input
-//! puts a component into the folder that asks for more; it serves until that ends.
+//! It prints one line of JSON when it listens. On its standard input, the line `upgrade`
+//! puts a component into the folder that asks for more, and `downgrade` one of a lower
+//! version; it serves until that ends.
 
 use std::{
     io::{BufRead as _, Write as _},
@@ -59,9 +60,12 @@ async fn main() -> anyhow::Result<()> {
     let stop = async {
         let obey = move || {
             for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-                assert_eq!(line, "upgrade", "nothing else happens");
-                let newer = with_version(&bytes_of(HELLO), HELLO, "0.3.0");
-                plugins.put(&with_text(&newer, "x-team", "x-tram"));
+                let version = |version| with_version(&bytes_of(HELLO), HELLO, version);
+                match line.as_str() {
+                    "upgrade" => plugins.put(&with_text(&version("0.3.0"), "x-team", "x-tram")),
+                    "downgrade" => plugins.put(&version("0.0.9")),
+                    other => unreachable!("nobody says {other}"),
+                };
                 println!("{}", json!("done"));
             }
         };

@@ -154,6 +154,7 @@ async fn an_operator_approves_what_waits_and_rolls_it_back() {
     let waits = shown().await;
     assert_eq!(waits["refused"]["digest"], Value::from(digest.as_str()), "{waits}");
     assert_eq!(waits["refused"]["step"], "lock");
+    assert_eq!(waits["refused"]["downgrade"], true, "{waits}");
     assert_eq!(waits["generations"][0]["digest"], first);
 
     let approve = async |digest: &str, allow: bool| {
@@ -171,6 +172,8 @@ async fn an_operator_approves_what_waits_and_rolls_it_back() {
     let back = app.operator().send("POST", "/admin/api/strategies/rollback").await;
     assert_eq!(back.status, StatusCode::OK, "{}", back.body);
     assert_eq!(back.json()["generations"][0]["digest"], first);
+    // Going down again takes the same yes.
+    assert_eq!(back.json()["refused"]["downgrade"], true, "{}", back.body);
     let audit = rows(&app, "/admin/api/audit").await;
     let by_operator = |action: &str| {
         let found =

@@ -1,12 +1,18 @@
 //! A refusal is told with the lines that would grant what was refused.
 
+use std::{sync::Arc, time::Duration};
+
 use serde_json::{Value, json};
-use vestibule::config::{Config, Environment};
+use vestibule::{
+    config::{Config, Environment},
+    engine::Hooks,
+    store::AuditEntry,
+};
 use vestibule_tests::{
     TestApp,
     browser::Browser,
     logs::Logs,
-    puppet::{play, puppet, step},
+    puppet::{hooked, play, puppet, step},
 };
 
 fn get(url: &str) -> Value {
@@ -102,6 +108,53 @@ async fn the_same_refusal_is_told_once_a_minute_and_counted_in_between() {
     assert!(text.contains("suppressed=2"), "{text}");
 }
 
+/// What is written down of refusals, once there is so much.
+async fn written_down(app: &TestApp, count: usize) -> Vec<AuditEntry> {
+    for _ in 0..100 {
+        let mut entries = app.host.store().audit(200).await.unwrap();
+        entries.retain(|entry| entry.action == "strategy.reach");
+        if entries.len() >= count {
+            return entries;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("less than {count} are written down: {:?}", app.host.store().audit(200).await);
+}
+
+#[tokio::test]
+async fn a_refused_request_is_in_the_audit_as_often_as_in_the_log() {
+    let look_up = |_: &str| vec!["169.254.169.254".parse().unwrap()];
+    let hooks = Hooks { look_up: Some(Arc::new(look_up)), ..Hooks::default() };
+    let app = hooked(&["https://a.example"], "", hooks).await;
+    let elsewhere = get("https://elsewhere.example/path?hunter2");
+    let (metadata, port) = (get("http://169.254.169.254/latest"), get("https://a.example:8443/"));
+    let by_name = get("https://a.example/hunter2");
+    play(&app.anonymous(), json!([elsewhere, elsewhere, metadata, port, by_name, by_name])).await;
+    let entries = written_down(&app, 4).await;
+    let mut told: Vec<_> = entries
+        .iter()
+        .map(|entry| {
+            format!("{} {}", entry.target.as_ref().unwrap(), entry.reason.as_ref().unwrap())
+        })
+        .collect();
+    told.sort();
+    assert_eq!(
+        told,
+        [
+            "http://169.254.169.254 an origin that is not granted",
+            "https://a.example an address by its name that is not granted",
+            "https://a.example:8443 an origin that is not granted",
+            "https://elsewhere.example an origin that is not granted",
+        ]
+    );
+    let digest = app.host.registry().current().digest().to_owned();
+    for entry in entries {
+        assert_eq!(entry.outcome, "refused");
+        assert_eq!(entry.strategy_digest.as_deref(), Some(digest.as_str()));
+        assert!(entry.request_id.is_some());
+    }
+}
+
 #[tokio::test]
 async fn a_flood_of_targets_is_cut() {
     let app = puppet(&[], "").await;
@@ -113,4 +166,7 @@ async fn a_flood_of_targets_is_cut() {
     let text = logs.text();
     assert_eq!(text.matches("an origin that is not granted").count(), 64, "{text}");
     assert_eq!(text.matches("asks for more than 64 things").count(), 1, "{text}");
+    let entries = written_down(&app, 65).await;
+    assert_eq!(entries.len(), 65);
+    assert!(entries.iter().any(|entry| entry.target.is_none()), "the last of them is for the rest");
 }

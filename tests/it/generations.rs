@@ -16,7 +16,10 @@ use std::{
 };
 
 use http::StatusCode;
-use vestibule::host::StartError;
+use vestibule::{
+    config::{Config, Environment},
+    host::StartError,
+};
 use vestibule_tests::{
     TestApp, craft,
     logs::Logs,
@@ -38,6 +41,11 @@ fn newer(version: &str) -> Vec<u8> {
 /// What it would take to have a component read another header.
 fn asking_for_more() -> Vec<u8> {
     craft::with_text(&newer("0.3.0"), "x-team", "x-tram")
+}
+
+fn config(plugins: &Plugins, toml: &str) -> Config {
+    let text = plugins.toml(toml);
+    Config::parse(None, &text, Environment::fixed(&[])).expect("it is well formed")
 }
 
 async fn serves(app: &TestApp, version: &str) -> bool {
@@ -229,10 +237,8 @@ async fn where_keys_are_trusted_a_component_needs_a_signature_by_one_of_them() {
 async fn a_strategy_that_breaks_at_the_first_request_does_not_serve() {
     let plugins = Plugins::with("hostile");
     let app = plugins.start("").await;
-    let toml = plugins.toml("auth.settings.greeting = 'trap'\n");
-    let config =
-        vestibule::config::Config::parse(None, &toml, vestibule::config::Environment::fixed(&[]));
-    let error = app.host.reload(config.unwrap()).await.unwrap_err().to_string();
+    let broken = config(&plugins, "auth.settings.greeting = 'trap'\n");
+    let error = app.host.reload(broken).await.unwrap_err().to_string();
     assert!(error.contains("gave no decision"), "{error}");
     assert_eq!(app.anonymous().get("/auth/session").await.status, StatusCode::OK);
     assert_eq!(ready(&app).await["refused"]["step"], "canary");

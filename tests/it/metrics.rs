@@ -51,6 +51,21 @@ async fn nothing_of_the_operators_is_on_the_public_listener() {
 }
 
 #[tokio::test]
+async fn wrong_tokens_are_counted_wherever_operators_ask() {
+    let app = TestApp::start("none", &format!("{ADMIN}rate_limits.refused_minute = 3\n")).await;
+    let wrong = app.stranger_at_admin().with("authorization", "Bearer plaintext-canary-wrong");
+    for (address, path) in [("192.0.2.1", "/metrics"), ("192.0.2.2", "/admin/api/figures")] {
+        let wrong = wrong.clone().at(address);
+        for _ in 0..3 {
+            assert_eq!(wrong.get(path).await.status, StatusCode::UNAUTHORIZED, "{path}");
+        }
+        assert_eq!(wrong.get(path).await.status, StatusCode::TOO_MANY_REQUESTS, "{path}");
+        let right = app.operator().at(address);
+        assert_eq!(right.get(path).await.status, StatusCode::OK, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn metrics_are_for_whoever_has_the_token_unless_they_are_open() {
     let app = app().await;
     let stranger = app.stranger_at_admin();
@@ -70,7 +85,9 @@ async fn metrics_are_for_whoever_has_the_token_unless_they_are_open() {
 async fn decisions_answers_and_times_are_counted() {
     let app = app().await;
     // Before it serves, a component is tried.
-    let tried = value(&metrics(&app).await, "vestibule_strategy_seconds_count");
+    let before = metrics(&app).await;
+    let tried = value(&before, "vestibule_strategy_seconds_count");
+    let stored = value(&before, "vestibule_database_seconds_count");
     for _ in 0..3 {
         assert_eq!(app.anonymous().get("/api/v1/whoami").await.status, StatusCode::NOT_FOUND);
         assert_eq!(app.anonymous().get("/api/keys").await.status, StatusCode::OK);
@@ -93,10 +110,13 @@ async fn decisions_answers_and_times_are_counted() {
     assert_eq!(of("vestibule_request_seconds_bucket{le=\"+Inf\"}"), 7);
     // A bad key is nobody's, and so the strategy is not asked.
     assert_eq!(of("vestibule_strategy_seconds_count") - tried, 3);
+    // Keys are listed, and a bad one is looked for.
+    assert!(of("vestibule_database_seconds_count") >= stored + 4, "{metrics}");
     let seconds = |series: &str| written(&metrics, series).parse::<f64>().unwrap();
     let host = seconds("vestibule_request_seconds_sum");
     let guest = seconds("vestibule_strategy_seconds_sum");
-    assert!(guest > 0.0 && host > 0.0, "{host} {guest}");
+    let database = seconds("vestibule_database_seconds_sum");
+    assert!(guest > 0.0 && database > 0.0 && host > 0.0, "{host} {guest} {database}");
     assert_eq!(of("vestibule_strategy_calls_running"), 0);
     assert_eq!(of("vestibule_strategy_calls_max"), 256);
     assert_eq!(of("vestibule_strategy_loads_total{outcome=\"loaded\"}"), 1);

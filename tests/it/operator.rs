@@ -239,6 +239,9 @@ async fn the_status_of_the_database_names_its_version_rows_and_keys() {
     let status = installed.json(&["db", "status", "--json"]);
     assert_eq!(status["version"], status["wanted"]);
     assert_eq!(status["keys"][0]["active"], true);
+    let tables: Vec<_> =
+        status["rows"].as_array().unwrap().iter().map(|row| &row["table"]).collect();
+    assert!(tables.contains(&&"users".into()) && tables.contains(&&"log_ins".into()), "{tables:?}");
     let text = said(&installed.run(&["db", "status"]));
     assert!(text.contains("up to date") && text.contains("seals"), "{text}");
     // Looking makes nothing.

@@ -128,6 +128,30 @@ fn a_component_that_is_approved_and_gone_back_to_without_a_server_serves_at_the_
 }
 
 #[test]
+fn rollback_to_what_could_not_serve_changes_nothing_and_says_why() {
+    let folder = hello_at(CONFIG);
+    let approve =
+        || assert!(run(&["plugin", "approve", HELLO, "--yes"], folder.path()).status.success());
+    approve();
+    put(folder.path(), &newer("0.2.0"));
+    approve();
+    let pinned = format!("{CONFIG}auth.sha256 = '{}'\n", digest(&newer("0.2.0")));
+    fs::write(folder.path().join("vestibule.toml"), pinned).unwrap();
+    let lock = || fs::read_to_string(folder.path().join("plugins/plugins.lock")).unwrap();
+    let before = lock();
+    let output = run(&["plugin", "rollback", HELLO], folder.path());
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    let told = errors(&output);
+    assert!(told.contains("nothing is changed, because hello-strategy 0.1.0"), "{told}");
+    assert!(told.contains("change the pin"), "{told}");
+    assert_eq!(lock(), before);
+    let server = Server::start(folder.path());
+    assert_eq!(ready(&server.address)["generation"]["version"], "0.2.0");
+    server.terminate();
+    server.end();
+}
+
+#[test]
 fn sighup_reads_the_configuration_again_and_a_broken_one_changes_nothing() {
     let folder = hello_at(CONFIG);
     let file = folder.path().join("vestibule.toml");
@@ -196,6 +220,15 @@ fn list_says_what_becomes_of_each_component() {
     let table = said(&output);
     assert!(table.starts_with("name "), "{table}");
     assert!(table.contains("needs-approval") && table.contains("x-tram"), "{table}");
+
+    // What nobody trusted has signed is not asked what it is.
+    let trusting =
+        format!("{CONFIG}plugins.trusted_keys = ['{}']\n", Signer::number(1).public_key());
+    fs::write(folder.path().join("vestibule.toml"), trusting).unwrap();
+    let listed = list();
+    assert_eq!(states(&listed)[3], r#""plugins/none.wasm" "refused""#);
+    assert!(listed[3]["name"].is_null(), "{listed}");
+    assert!(listed[3]["reason"].as_str().unwrap().contains("it is not signed"), "{listed}");
 }
 
 #[test]

@@ -17,7 +17,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::header::{HeaderName, HeaderValue};
+use http::{
+    header::{HeaderName, HeaderValue},
+    uri::Authority,
+};
 use rustls::RootCertStore;
 use url::Url;
 use wasmtime::component::ResourceTableError;
@@ -151,10 +154,17 @@ impl Context {
             let what = "capture is at most 64 JSON pointers (RFC 6901)";
             return Err(HttpError::InvalidRequest(what.to_owned()).into());
         }
+        let asked = uri.clone();
         let outgoing = request::outgoing(&self.table, uri, request)?;
         let started = Instant::now();
         let reply = client.transport.exchange(outgoing.request, patience).await;
         self.waited += started.elapsed();
+        if let Err(HttpError::ForbiddenAddress) = reply {
+            let (scheme, authority) = (asked.scheme_str(), asked.authority());
+            let authority = authority.map(Authority::as_str).unwrap_or_default();
+            let origin = format!("{}://{authority}", scheme.unwrap_or_default());
+            granted.deny(self.request, Denied::Address(&origin));
+        }
         let reply = reply?;
         self.response(reply, &pointers, &outgoing.secrets)
     }

@@ -1,13 +1,16 @@
 //! What a strategy says of itself, checked before anybody relies on it.
 
 mod proposals;
+mod setting;
 
 use std::borrow::Cow;
 
 use serde::Serialize;
 
-pub use self::proposals::{GrantSource, ProposedGrants};
-use super::settings;
+pub use self::{
+    proposals::{GrantSource, ProposedGrants},
+    setting::{Setting, SettingType},
+};
 use crate::{
     bindings::exports::vestibule::auth::plugin as wit,
     text::{cut, escape, is_treacherous},
@@ -22,25 +25,9 @@ const MAX_SETTINGS: usize = 64;
 /// The longest text of a description, in bytes.
 const MAX_TEXT_BYTES: usize = 1024;
 
-/// The most aliases, proposed grants, choices and variables of anything.
+/// The most aliases and proposed grants of anything.
 const MAX_ALIASES: usize = 8;
 const MAX_GRANTS: usize = 16;
-const MAX_CHOICES: usize = 32;
-const MAX_VARIABLES: usize = 8;
-
-/// Words by which the name of a variable tells that it holds a secret.
-const SECRET_WORDS: [&str; 10] = [
-    "AUTHORIZATION",
-    "COOKIE",
-    "CREDENTIAL",
-    "DATABASE",
-    "DSN",
-    "PASS",
-    "PRIVATE",
-    "SECRET",
-    "SESSION",
-    "TOKEN",
-];
 
 /// Headers that carry credentials, or that a proxy may have made up: the host
 /// reads those itself and hands on what it makes of them.
@@ -58,48 +45,6 @@ const WITHHELD_HEADERS: [&str; 12] = [
     "x-service-api-key",
     "x-session-api-key",
 ];
-
-/// The type of a setting's value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SettingType {
-    /// Text.
-    Text,
-    /// A whole number.
-    Integer,
-    /// `true` or `false`.
-    Boolean,
-    /// An absolute `http` or `https` URL.
-    Url,
-    /// A list of texts.
-    Texts,
-    /// One of these texts.
-    Choice(Vec<String>),
-    /// A table.
-    Table,
-}
-
-/// One setting that the operator can give.
-#[derive(Clone, Debug, Serialize)]
-pub struct Setting {
-    /// Its name in `[auth.settings]`.
-    pub name: String,
-    /// Other spellings, accepted in `[auth]` itself.
-    pub aliases: Vec<String>,
-    /// The type of its value.
-    #[serde(rename = "type")]
-    pub kind: SettingType,
-    /// The strategy does not start without it.
-    pub required: bool,
-    /// The strategy gets a handle, never the value.
-    pub secret: bool,
-    /// The value when the operator gives none.
-    pub default: Option<serde_json::Value>,
-    /// One sentence for the operator.
-    pub help: String,
-    /// Environment variables that can supply it, first found wins.
-    pub environment: Vec<String>,
-}
 
 /// What a strategy says of itself.
 #[derive(Clone, Debug, Serialize)]
@@ -140,7 +85,11 @@ impl Description {
             aliases: described.aliases,
             version: described.version,
             summary: described.summary,
-            settings: described.settings.into_iter().map(setting).collect::<Result<_, _>>()?,
+            settings: described
+                .settings
+                .into_iter()
+                .map(Setting::from_component)
+                .collect::<Result<_, _>>()?,
             headers: described.headers,
             grants: described.grants.into(),
             local_owner: described.local_owner,
@@ -217,56 +166,6 @@ impl Description {
     }
 }
 
-impl Setting {
-    fn check(&self) -> Result<(), String> {
-        name("setting", &self.name)?;
-        few("aliases of a setting", &self.aliases, MAX_ALIASES)?;
-        self.aliases.iter().try_for_each(|alias| name("alias of a setting", alias))?;
-        text("help of a setting", &self.help)?;
-        if let SettingType::Choice(choices) = &self.kind {
-            few("choices of a setting", choices, MAX_CHOICES)?;
-            choices.iter().try_for_each(|choice| text("choice", choice))?;
-        }
-        few("variables of a setting", &self.environment, MAX_VARIABLES)?;
-        self.environment.iter().try_for_each(|variable| self.check_variable(variable))?;
-        match &self.default {
-            Some(_) if self.secret => {
-                Err(format!("its setting {:?} is a secret and has a default", self.name))
-            }
-            Some(value) => settings::checked(&self.kind, value.clone()).map(drop).map_err(|what| {
-                format!("the default of its setting {:?} does not fit: {what}", self.name)
-            }),
-            None => Ok(()),
-        }
-    }
-
-    /// A component names the variables that it would like to have, and gets what
-    /// is no secret as text. So it can name none that may hold one.
-    fn check_variable(&self, variable: &str) -> Result<(), String> {
-        let valid = variable.len() <= 64
-            && variable.starts_with(|first: char| first.is_ascii_uppercase())
-            && variable.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
-        if !valid {
-            return Err(format!(
-                "it asks for the variable {}, which is not upper-case letters, digits and underscores",
-                short(variable)
-            ));
-        }
-        if variable.starts_with("VESTIBULE_") {
-            return Err(format!("it asks for {variable}, and VESTIBULE_ is for the host's own"));
-        }
-        let is_key = |word: &str| word.ends_with("KEY") || word.ends_with("KEYS");
-        let telling = SECRET_WORDS.iter().any(|word| variable.contains(word))
-            || variable.split('_').any(is_key);
-        if telling && !self.secret {
-            return Err(format!(
-                "it asks for {variable} as plain text, and variables of such a name hold secrets"
-            ));
-        }
-        Ok(())
-    }
-}
-
 /// Names are lower-case, so that files, aliases and settings cannot differ by
 /// case alone.
 fn name(what: &str, name: &str) -> Result<(), String> {
@@ -320,68 +219,9 @@ fn short(name: &str) -> String {
     format!("{:?}", escape(&cut(name.to_owned(), 64)))
 }
 
-fn setting(setting: wit::Setting) -> Result<Setting, String> {
-    let default =
-        setting.default.map(|json| serde_json::from_str(&json)).transpose().map_err(|error| {
-            format!("the default of its setting {:?} is not JSON: {error}", setting.name)
-        })?;
-    Ok(Setting {
-        name: setting.name,
-        aliases: setting.aliases,
-        kind: match setting.kind {
-            wit::SettingType::Text => SettingType::Text,
-            wit::SettingType::Integer => SettingType::Integer,
-            wit::SettingType::Boolean => SettingType::Boolean,
-            wit::SettingType::Url => SettingType::Url,
-            wit::SettingType::Texts => SettingType::Texts,
-            wit::SettingType::Choice(choices) => SettingType::Choice(choices),
-            wit::SettingType::Table => SettingType::Table,
-        },
-        required: setting.required,
-        secret: setting.secret,
-        default,
-        help: setting.help,
-        environment: setting.environment,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn setting(secret: bool, variable: &str) -> Setting {
-        Setting {
-            name: "thing".to_owned(),
-            aliases: Vec::new(),
-            kind: SettingType::Text,
-            required: false,
-            secret,
-            default: None,
-            help: "A thing.".to_owned(),
-            environment: vec![variable.to_owned()],
-        }
-    }
-
-    #[test]
-    fn a_variable_that_may_hold_a_secret_cannot_be_had_as_text() {
-        for variable in [
-            "HOST_DB_PASSWORD",
-            "OAUTH_CLIENT_SECRET",
-            "AWS_SESSION_TOKEN",
-            "STRIPE_APIKEY",
-            "DATABASE_URL",
-            "SENTRY_DSN",
-        ] {
-            assert!(setting(false, variable).check().is_err(), "{variable}");
-            assert!(setting(true, variable).check().is_ok(), "{variable}");
-        }
-        for variable in ["SINGLE_USER_ALLOWED", "OAUTH_CLIENT_ID", "KEYBOARD_SERVER_URL"] {
-            assert!(setting(false, variable).check().is_ok(), "{variable}");
-        }
-        for variable in ["VESTIBULE_DATABASE_URL", "lower", "", "A-B", &"A".repeat(65)] {
-            assert!(setting(true, variable).check().is_err(), "{variable}");
-        }
-    }
 
     #[test]
     fn a_description_cannot_forge_what_inspect_prints() {
@@ -391,7 +231,7 @@ mod tests {
                 aliases: Vec::new(),
                 version: "1.0.0".to_owned(),
                 summary: "Plain".to_owned(),
-                settings: vec![setting(true, "PLAIN_THING")],
+                settings: vec![setting::thing(true, "PLAIN_THING")],
                 headers: Vec::new(),
                 grants: ProposedGrants::default(),
                 local_owner: false,

@@ -11,6 +11,11 @@ use serde::Serialize;
 use super::strategy::Strategy;
 use crate::config::Config;
 
+/// What ends a quarantine. Time does not: what breaks for many would break for them again.
+pub(crate) const WAY_OUT: &str = "put another component in its place, approve this one again \
+                                  with `vestibule plugin approve`, or have the configuration \
+                                  read again (SIGHUP)";
+
 /// The generation that serves now. Publishing another is one atomic swap; calls
 /// that are running finish on the generation they began with.
 pub struct Registry {
@@ -106,8 +111,7 @@ impl Registry {
                 strategy.version = description.version,
                 plugin.digest = broken.digest(),
                 plugin.in_its_place = in_its_place.as_deref().unwrap_or("nothing"),
-                "the strategy breaks for many, and is out of service until another generation, \
-                 an approval or SIGHUP"
+                "the strategy breaks for many, and is out of service; {WAY_OUT}"
             );
             behind.quarantined = Some(Quarantined {
                 name: description.name.clone(),

@@ -22,7 +22,6 @@ use super::{
     output,
     place::{Place, Shares},
     quarantine::{Quarantine, Source},
-    shard_of_this_thread,
     suspicion::Suspicion,
 };
 use crate::{
@@ -30,7 +29,7 @@ use crate::{
     capability::{Context, Granted, Probe, Reach, Show},
     config::{Config, Grants},
     identity::{Credential, Identity, Request, RequestId, Scheme, UserId},
-    metrics::{Failure, Metrics},
+    metrics::{Failure, Metrics, part_of_this_thread},
     store,
 };
 
@@ -224,7 +223,7 @@ impl Strategy {
         }
         let saturated = || self.saturated(self.limits.concurrency.get());
         let held = self.shares.take(&source).map_err(|()| saturated())?;
-        let mine = shard_of_this_thread(self.lanes.len());
+        let mine = part_of_this_thread(self.lanes.len());
         let (before, after) = self.lanes.split_at(mine);
         let found = after
             .iter()

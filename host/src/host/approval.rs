@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use super::{
-    Host, StartError, engine, load,
+    Host, Shared, StartError, engine, load,
     lock::{Folder, LockError, Record},
 };
 use crate::{
@@ -84,13 +84,28 @@ impl Proposal {
     }
 
     /// Goes back to the component of this name that was approved before, and answers what
-    /// it is. A server that runs follows at once.
-    pub fn roll_back(config: &Config, name: &str, clock: &Clock) -> Result<Record, LockError> {
+    /// it is. It has to serve with this configuration, where that names it. A server that
+    /// runs follows at once.
+    pub async fn roll_back(
+        config: &Config,
+        name: &str,
+        clock: &Clock,
+    ) -> Result<Record, StartError> {
         let folder = Folder::of(config);
-        let calls_itself = folder.entry()?.is_some_and(|entry| entry.approved.name == name);
-        let is_meant = folder.name == name || calls_itself;
-        let folder = if is_meant { folder } else { Folder::of(&with_strategy(config, name)) };
-        folder.roll_back(clock.now())
+        let entry = folder.entry().map_err(|source| folder.wrong(source))?;
+        let calls_itself = entry.is_some_and(|entry| entry.approved.name == name);
+        let is_named = folder.name == name || calls_itself;
+        let config = if is_named { config.clone() } else { with_strategy(config, name) };
+        let folder = Folder::named(&config)?;
+        let record = if is_named {
+            let engine = engine(&config, Hooks::default())?;
+            let config = Arc::new(config);
+            load::load_previous(&engine, &config, clock, &folder, None, &[]).await?.record()
+        } else {
+            load::read_previous(&folder).await?.0
+        };
+        folder.roll_back(&record, clock.now()).map_err(|source| folder.wrong(source))?;
+        Ok(record)
     }
 }
 
@@ -120,6 +135,7 @@ impl Host {
                 name: proposal.name().to_owned(),
                 found: proposal.record.version.clone(),
                 approved: approved.version.clone(),
+                more: proposal.asks_for(),
             }));
         }
         let (clock, version) = (self.clock().clone(), proposal.record.version.clone());
@@ -138,22 +154,30 @@ impl Host {
         self.look().await
     }
 
-    /// Goes back to the generation that was approved before, and answers what it is.
+    /// Goes back to the generation that was approved before, and answers what it is. Where
+    /// that cannot serve with the configuration as it is, nothing changes.
     pub async fn roll_back(&self) -> Result<Record, StartError> {
-        let config = Arc::clone(self.registry().current().config());
-        let folder = Folder::of(&config);
-        let path = folder.lock_path();
-        let now = self.clock().now();
-        let record = off_the_runtime(move || folder.roll_back(now)).await;
-        let record = record.map_err(|source| StartError::Lock { path, source })?;
+        let record = self.go_back().await?;
         // The file that was rolled back is refused, and said to be.
         let _ = self.look().await;
-        if self.registry().current().digest() == record.digest {
-            return Ok(record);
-        }
-        Err(StartError::Lock {
-            path: Folder::of(&config).lock_path(),
-            source: LockError::NotKept { name: record.name, digest: record.digest },
-        })
+        Ok(record)
+    }
+
+    async fn go_back(&self) -> Result<Record, StartError> {
+        let _changing = self.shared.generations.changing.lock().await;
+        let config = Arc::clone(self.registry().current().config());
+        let folder = Folder::named(&config)?;
+        let Shared { engine, clock, store, .. } = &*self.shared;
+        let warm = self.warm();
+        let tried = load::load_previous(engine, &config, clock, &folder, Some(store), &warm);
+        let tried = tried.await?;
+        let (record, now) = (tried.record(), clock.now());
+        let to = record.clone();
+        let written = off_the_runtime(move || {
+            folder.roll_back(&to, now).map_err(|source| folder.wrong(source))
+        });
+        written.await?;
+        self.serve(tried.strategy, &tried.file.path, "roll-back").await;
+        Ok(record)
     }
 }

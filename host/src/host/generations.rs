@@ -46,17 +46,11 @@ impl Host {
         let config = Arc::clone(self.registry().current().config());
         let Shared { engine, clock, store, .. } = &*self.shared;
         let loaded = load::load(engine, &config, clock, path, Some(store), &self.warm()).await;
-        match self.admit(loaded).await {
-            Ok((strategy, file)) => {
-                self.serve(strategy, &file, "upgrade").await;
-                self.forget_refused();
-                Ok(())
-            }
-            Err(error) => {
-                self.refuse(Refused::at(path, None, &error)).await;
-                Err(error)
-            }
+        let taken = self.take(loaded).await;
+        if let Err(error) = &taken {
+            self.refuse(Refused::at(path, None, error)).await;
         }
+        taken
     }
 
     /// Looks at the plugins folder once: a component that is there and may serve does,
@@ -103,17 +97,21 @@ impl Host {
         let warm = self.warm();
         let loaded =
             load::load_file(engine, config, clock, Arc::clone(&file), Some(store), &warm).await;
-        match self.admit(loaded).await {
-            Ok((strategy, file)) => {
-                self.serve(strategy, &file, "upgrade").await;
-                self.forget_refused();
-                Ok(())
-            }
+        match self.take(loaded).await {
+            Ok(()) => Ok(()),
             Err(error) => {
                 let refused = Refused::at(&path, Some(&file.digest), &error);
                 self.settle_for_kept(config, anew, refused, error).await
             }
         }
+    }
+
+    /// Has what was loaded serve, where it may.
+    async fn take(&self, loaded: Result<Candidate, StartError>) -> Result<(), StartError> {
+        let (strategy, file) = self.admit(loaded?).await?;
+        self.serve(strategy, &file, "upgrade").await;
+        self.forget_refused();
+        Ok(())
     }
 
     /// The file may not serve: what is approved and kept does.
@@ -141,7 +139,7 @@ impl Host {
         let kept = load::load_kept(engine, config, clock, &folder, Some(store), &warm).await;
         match kept {
             Ok(Some(candidate)) => {
-                let (strategy, file) = self.admit(Ok(candidate)).await?;
+                let (strategy, file) = self.admit(candidate).await?;
                 self.serve(strategy, &file, if reverted { "roll-back" } else { "reload" }).await;
                 if anew { Ok(()) } else { Err(error) }
             }
@@ -174,11 +172,7 @@ impl Host {
         }
     }
 
-    async fn admit(
-        &self,
-        loaded: Result<Candidate, StartError>,
-    ) -> Result<(Strategy, PathBuf), StartError> {
-        let candidate = loaded?;
+    async fn admit(&self, candidate: Candidate) -> Result<(Strategy, PathBuf), StartError> {
         let path = candidate.file.path.clone();
         let held = self.held_against_serving(&candidate);
         held.map_err(|source| StartError::Lock { path: path.clone(), source })?;
@@ -194,12 +188,14 @@ impl Host {
         if !same || folder.entry()?.is_some() {
             return Ok(());
         }
-        let is = Record::of(&candidate.strategy.examined().inspection);
-        is.held_against(&Record::of(&serving.examined().inspection), &folder.name).map(drop)
+        candidate
+            .record()
+            .held_against(&Record::of(&serving.examined().inspection), &folder.name)
+            .map(drop)
     }
 
     /// Has a generation serve, with the one before ready behind it.
-    async fn serve(&self, strategy: Strategy, file: &Path, how: &'static str) {
+    pub(super) async fn serve(&self, strategy: Strategy, file: &Path, how: &'static str) {
         let old = Arc::clone(&self.registry().current());
         let previous = match how {
             // What was left for a reason is no way out.
@@ -236,12 +232,13 @@ impl Host {
         if Arc::ptr_eq(before.config(), new.config()) {
             return Some(before);
         }
-        let made = load::ready(engine, new.config(), clock, before.examined(), Some(store)).await;
+        let (config, path) = (new.config(), Path::new(&new.config().auth.strategy));
+        let made = load::ready(engine, config, clock, before.examined(), path, Some(store)).await;
         made.ok().map(Arc::new)
     }
 
     /// What is compiled already.
-    fn warm(&self) -> Vec<Arc<Examined>> {
+    pub(super) fn warm(&self) -> Vec<Arc<Examined>> {
         let previous = self.registry().previous();
         let current = Arc::clone(&self.registry().current());
         previous.iter().chain([&current]).map(|known| Arc::clone(known.examined())).collect()

@@ -96,7 +96,7 @@ impl Host {
             let found = if is_named {
                 looked_at(&engine, config, path).await
             } else {
-                unused(&engine, path).await
+                unused(&engine, config, path).await
             };
             listed.push(found);
         }
@@ -117,8 +117,8 @@ impl Host {
     }
 }
 
-async fn unused(engine: &Engine, path: &Path) -> Listed {
-    match engine.inspect(path).await {
+async fn unused(engine: &Engine, config: &Config, path: &Path) -> Listed {
+    match engine.inspect_trusted(path, config).await {
         Ok(inspection) => listed(path, &inspection, ListedState::Unused),
         Err(error) => Listed { reason: Some(error.at(path)), ..unknown(path) },
     }
@@ -126,7 +126,7 @@ async fn unused(engine: &Engine, path: &Path) -> Listed {
 
 async fn looked_at(engine: &Engine, config: &Config, path: &Path) -> Listed {
     let config = std::sync::Arc::new(config.clone());
-    let inspection = engine.inspect(path).await.ok();
+    let inspection = engine.inspect_trusted(path, &config).await.ok();
     let signature = if config.plugins.trusted_keys.is_empty() {
         SignatureState::NotAsked
     } else {

@@ -23,11 +23,16 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
+    /// What it asks for.
+    pub(super) fn record(&self) -> Record {
+        Record::of(&self.strategy.examined().inspection)
+    }
+
     /// Writes down that it is going to serve, where that is not written down yet.
     pub(super) async fn admitted(self, now: u64) -> Result<Strategy, StartError> {
+        let record = self.record();
         let Self { strategy, file, folder } = self;
         let Some(folder) = folder else { return Ok(strategy) };
-        let record = Record::of(&strategy.examined().inspection);
         let path = file.path.clone();
         let name = folder.name.clone();
         let standing = off_the_runtime(move || folder.admit(&record, &file, now)).await;
@@ -39,8 +44,16 @@ impl Candidate {
 
 /// The component that the configuration names.
 pub(super) async fn find(engine: &Engine, config: &Config) -> Result<PathBuf, StartError> {
-    let named = PathBuf::from(&config.auth.strategy);
-    engine.find(config).await.map_err(|source| StartError::Load { path: named, source })
+    match engine.find(config).await {
+        // One of those answered to the name when it was approved, and nobody can say which.
+        // It is refused like any bad file, so that what is kept takes its place.
+        Err(LoadError::NoneAnswers { mut passed_over, .. })
+            if Folder::of(config).kept().is_some() =>
+        {
+            Ok(passed_over.swap_remove(0))
+        }
+        found => found.map_err(|source| at(Path::new(&config.auth.strategy), source)),
+    }
 }
 
 /// Takes a file through everything that has to be well before it serves.
@@ -72,11 +85,7 @@ pub(super) async fn load_file(
         let judged = folder.judge(&Record::of(&examined.inspection));
         judged.map_err(|source| StartError::Lock { path: path.clone(), source })?;
     }
-    let strategy =
-        ready(engine, config, clock, &examined, store).await.map_err(|error| match error {
-            StartError::Load { source, .. } => at(&path, source),
-            other => other,
-        })?;
+    let strategy = ready(engine, config, clock, &examined, &path, store).await?;
     tracing::info!(
         strategy.name = strategy.description().name,
         strategy.version = strategy.description().version,
@@ -93,9 +102,10 @@ pub(super) async fn ready(
     config: &Arc<Config>,
     clock: &Clock,
     examined: &Arc<Examined>,
+    path: &Path,
     store: Option<&Store>,
 ) -> Result<Strategy, StartError> {
-    let wrong = |source| at(Path::new(&config.auth.strategy), source);
+    let wrong = |source| at(path, source);
     let mut strategy = engine.prepare(examined, config, clock.clone()).await.map_err(wrong)?;
     doors::refuse_open_door(config, &strategy)?;
     doors::refuse_lost_sessions(config, &strategy)?;
@@ -142,13 +152,54 @@ pub(super) async fn load_kept(
     warm: &[Arc<Examined>],
 ) -> Result<Option<Candidate>, StartError> {
     let Some(path) = folder.kept() else { return Ok(None) };
-    let file = ComponentFile::read(&path).await.map_err(|source| at(&path, source))?;
-    let expected = path.file_stem().and_then(|stem| stem.to_str());
-    if expected != Some(file.digest.as_str()) {
-        let source = LockError::Changed { found: file.digest.clone() };
-        return Err(StartError::Lock { path, source });
-    }
+    let file = read_kept(folder, &path).await?;
     load_file(engine, config, clock, file, store, warm).await.map(Some)
+}
+
+/// The component that was approved before, with all that it needs to serve: nobody goes
+/// back to what would leave a server with nothing at its next start.
+pub(super) async fn load_previous(
+    engine: &Engine,
+    config: &Arc<Config>,
+    clock: &Clock,
+    folder: &Folder,
+    store: Option<&Store>,
+    warm: &[Arc<Examined>],
+) -> Result<Candidate, StartError> {
+    let (record, file) = read_previous(folder).await?;
+    let path = &file.path;
+    let made = async {
+        let examined = engine.examine(&file, config, warm).await;
+        let examined = examined.map_err(|source| at(path, source))?;
+        ready(engine, config, clock, &examined, path, store).await
+    };
+    match made.await {
+        Ok(strategy) => Ok(Candidate { strategy, file, folder: Some(folder.clone()) }),
+        Err(error) => {
+            let Record { name, version, .. } = record;
+            let source = LockError::NoWayBack { name, version, why: error.to_string() };
+            Err(folder.wrong(source))
+        }
+    }
+}
+
+/// The component that was approved before, as it is kept.
+pub(super) async fn read_previous(
+    folder: &Folder,
+) -> Result<(Record, Arc<ComponentFile>), StartError> {
+    let (record, path) = folder.previous().map_err(|source| folder.wrong(source))?;
+    Ok((record, read_kept(folder, &path).await?))
+}
+
+/// Reads a component that is kept under its digest.
+async fn read_kept(folder: &Folder, path: &Path) -> Result<Arc<ComponentFile>, StartError> {
+    let file = ComponentFile::read(path).await.map_err(|source| at(path, source))?;
+    let digest = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    if digest == file.digest {
+        return Ok(file);
+    }
+    let source = LockError::NotKept { name: folder.name.clone(), digest };
+    Err(StartError::Lock { path: path.to_owned(), source })
 }
 
 fn at(path: &Path, source: LoadError) -> StartError {

@@ -71,8 +71,9 @@ pub enum LockError {
     },
     /// Its version is lower than the approved one.
     #[error(
-        "its version {found} is lower than {approved}, which was approved; to take it all the \
-         same, `vestibule plugin approve {name} --allow-downgrade`"
+        "its version {found} is lower than {approved}, which was approved{}; to take it all the \
+         same, `vestibule plugin approve {name} --allow-downgrade`",
+        and(more)
     )]
     Older {
         /// The name in the lock.
@@ -81,10 +82,22 @@ pub enum LockError {
         found: String,
         /// The approved version.
         approved: String,
+        /// What it asks for beyond what was approved.
+        more: Vec<String>,
     },
     /// It was rolled back.
-    #[error("it was rolled back; to take it again, `vestibule plugin approve {0}`")]
-    RolledBack(String),
+    #[error(
+        "it was rolled back{}; to take it again, `vestibule plugin approve {name}{}`",
+        and(more), if *is_older { " --allow-downgrade" } else { "" }
+    )]
+    RolledBack {
+        /// The name in the lock.
+        name: String,
+        /// Whether its version is lower than the approved one.
+        is_older: bool,
+        /// What it asks for beyond what is approved.
+        more: Vec<String>,
+    },
     /// There is nothing to go back to.
     #[error("there is no generation of {0:?} to go back to")]
     NoPrevious(String),
@@ -95,6 +108,16 @@ pub enum LockError {
         name: String,
         /// The digest.
         digest: String,
+    },
+    /// The component to go back to cannot serve.
+    #[error("nothing is changed, because {name} {version}, which was before, cannot serve: {why}")]
+    NoWayBack {
+        /// What it calls itself.
+        name: String,
+        /// Its version.
+        version: String,
+        /// Why not, and what to do.
+        why: String,
     },
     /// The component changed since somebody looked at it.
     #[error("the component is {found} now; look at it again")]
@@ -110,7 +133,27 @@ pub enum LockError {
     Outside(PathBuf),
 }
 
+/// What else there is to say of a component that may not serve for another reason.
+fn and(more: &[String]) -> String {
+    if more.is_empty() { String::new() } else { format!(", and {}", more.join("; ")) }
+}
+
 impl LockError {
+    /// What the component asks for beyond what is approved.
+    pub(crate) fn asks_for(&self) -> &[String] {
+        match self {
+            Self::AsksMore { more, .. }
+            | Self::Older { more, .. }
+            | Self::RolledBack { more, .. } => more,
+            _ => &[],
+        }
+    }
+
+    /// Whether the component's version is lower than the approved one.
+    pub(crate) fn is_downgrade(&self) -> bool {
+        matches!(self, Self::Older { .. } | Self::RolledBack { is_older: true, .. })
+    }
+
     /// Adds the component's file, where it is not the lock's that matters.
     #[must_use]
     pub fn at(&self, component: &Path) -> String {
@@ -204,7 +247,11 @@ impl Lock {
             return if locked { Err(LockError::Unapproved(name())) } else { Ok(Standing::First) };
         };
         if record.digest != entry.approved.digest && entry.rolled_back.contains(&record.digest) {
-            return Err(LockError::RolledBack(name()));
+            return Err(LockError::RolledBack {
+                name: name(),
+                is_older: record.is_older_than(&entry.approved),
+                more: record.asks_beyond(&entry.approved),
+            });
         }
         record.held_against(&entry.approved, &name())
     }

@@ -23,27 +23,29 @@ pub struct Refused {
     pub reason: String,
     /// What it asks for beyond what was approved.
     pub asks_for: Vec<String>,
+    /// Whether its version is lower than the approved one.
+    pub downgrade: bool,
 }
 
 impl Refused {
     pub(super) fn at(file: &Path, digest: Option<&str>, error: &StartError) -> Self {
-        let (step, asks_for) = match error {
-            StartError::Load { source, .. } => (source.step(), Vec::new()),
-            StartError::Lock { source: LockError::AsksMore { more, .. }, .. } => {
-                ("lock", more.clone())
-            }
-            StartError::Lock { .. } => ("lock", Vec::new()),
-            StartError::Open { .. } | StartError::PublicUrl { .. } => ("doors", Vec::new()),
-            StartError::Engine(_) | StartError::SelfAttack(_) | StartError::Store(_) => {
-                ("prepare", Vec::new())
-            }
+        let step = match error {
+            StartError::Load { source, .. } => source.step(),
+            StartError::Lock { .. } => "lock",
+            StartError::Open { .. } | StartError::PublicUrl { .. } => "doors",
+            StartError::Engine(_) | StartError::SelfAttack(_) | StartError::Store(_) => "prepare",
+        };
+        let lock = match error {
+            StartError::Lock { source, .. } => Some(source),
+            _ => None,
         };
         Self {
             file: file.to_owned(),
             digest: digest.map(str::to_owned),
             step,
             reason: error.to_string(),
-            asks_for,
+            asks_for: lock.map(LockError::asks_for).unwrap_or_default().to_vec(),
+            downgrade: lock.is_some_and(LockError::is_downgrade),
         }
     }
 

@@ -55,8 +55,9 @@ impl FromRequestParts<Host> for Operator {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, host: &Host) -> Result<Self, Problem> {
-        let peer = Peer::of(parts, host);
-        credential::operator(host, &parts.headers)
+        let config = host.config();
+        let peer = Peer::of(parts, &config.server);
+        credential::operator(&config.server, &parts.headers)
             .map(|()| Self)
             .map_err(|problem| peer.refused(host, problem))
     }

@@ -5,6 +5,7 @@
 //! what keeps a log-in from being forged (RFC 9700 section 4.7), checks it
 //! before anybody asks the network anything, and writes every response.
 
+mod arrival;
 mod attempt;
 pub(super) mod back_channel;
 mod destination;
@@ -12,13 +13,13 @@ pub(super) mod log_out;
 mod return_to;
 
 use axum::{
-    extract::{FromRequestParts as _, Request, State},
+    extract::{Request, State},
     response::{IntoResponse as _, Redirect, Response},
 };
-use http::{HeaderMap, HeaderValue, header, request::Parts};
+use http::{HeaderValue, header, request::Parts};
 use url::{Url, form_urlencoded};
 
-use self::{attempt::Trip, destination::Destination};
+use self::{arrival::Arrival, attempt::Trip, destination::Destination};
 use super::{
     Caller, Problem,
     count::Peer,
@@ -27,10 +28,11 @@ use super::{
     trail::Trail,
 };
 use crate::{
-    engine::{Callback, LoginStep, SignedIn},
+    config::Server,
+    engine::{Callback, Strategy},
     host::Host,
     identity::{Outcome, Refusal, RequestId, UserId},
-    store::{AuditEntry, LOGIN_SECONDS, PendingLogin, SessionKey},
+    store::{AuditEntry, LOGIN_SECONDS, PendingLogin},
     text,
 };
 
@@ -56,18 +58,20 @@ const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
     ),
 )]
 pub(super) async fn page(State(host): State<Host>, request: Request) -> Result<Response, Problem> {
-    let (mut parts, _) = request.into_parts();
-    let origin = origin(&host)?;
+    let (parts, _) = request.into_parts();
+    let generation = host.registry().current();
+    let config = generation.config();
+    let origin = origin(&config.server)?;
     let query = Query::of(&parts);
-    let to = Destination::of(&query, &host, &origin)?;
+    let to = Destination::of(&query, &host, config, &origin)?;
     let shown = shown_host(&origin);
-    if comes_without_its_cookie(&host, &parts) {
+    if comes_without_its_cookie(&config.server, &parts) {
         let here = parts.uri.path_and_query().map_or("/auth/login", |here| here.as_str());
         return Ok(pages::once_more(here).into_response());
     }
-    let peer = Peer::of(&parts, &host);
+    let peer = Peer::of(&parts, &config.server);
     let caller = async {
-        match Caller::from_request_parts(&mut parts, &host).await {
+        match Caller::of(&parts, &host, &generation).await {
             // The cookie is over; whoever signs in gets another.
             Err(problem) if problem.is_bad_credential() => Ok(None),
             caller => caller.map(Some),
@@ -75,7 +79,7 @@ pub(super) async fn page(State(host): State<Host>, request: Request) -> Result<R
     };
     match peer.asks(&host, caller).await {
         Ok(Some(Caller { outcome: Outcome::Authenticated(identity), session, .. })) => {
-            if let Some(to) = to.and_then(|to| to.reached(&host, &parts.headers)) {
+            if let Some(to) = to.and_then(|to| to.reached(&host, config, &parts.headers)) {
                 return Ok(redirect(&to));
             }
             let id = identity.user_id.as_ref().map_or("the local owner", |id| id.as_str());
@@ -83,22 +87,20 @@ pub(super) async fn page(State(host): State<Host>, request: Request) -> Result<R
             let name = name.unwrap_or(id);
             Ok(pages::signed_in(&shown, name, session).into_response())
         }
-        Ok(_) => offer(&host, &shown, to.as_ref()),
+        Ok(_) => offer(&generation, &shown, to.as_ref()),
         Err(problem) => Err(problem.noticed(Notice::Unavailable)),
     }
 }
 
 /// Whether a link of another site led here: whoever is signed in has a cookie that was
 /// not sent.
-fn comes_without_its_cookie(host: &Host, parts: &Parts) -> bool {
-    let server = &host.config().server;
+fn comes_without_its_cookie(server: &Server, parts: &Parts) -> bool {
     let has_cookie = Cookies::of(server).session(&parts.headers).is_ok_and(|key| key.is_some());
     let cross_site = parts.headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");
     server.is_https() && cross_site && !has_cookie
 }
 
-fn offer(host: &Host, shown: &str, to: Option<&Destination>) -> Result<Response, Problem> {
-    let strategy = host.registry().current();
+fn offer(strategy: &Strategy, shown: &str, to: Option<&Destination>) -> Result<Response, Problem> {
     let label = strategy.description().log_in.as_deref().ok_or_else(no_log_in)?;
     let start = to.map_or_else(|| "/auth/login/start".to_owned(), Destination::start);
     Ok(pages::log_in(shown, label, &start, to.map(Destination::shown)).into_response())
@@ -120,29 +122,37 @@ fn offer(host: &Host, shown: &str, to: Option<&Destination>) -> Result<Response,
 pub(super) async fn start(State(host): State<Host>, request: Request) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let id = request_id(&parts);
-    let begun = async { start_trip(&host, &parts, id).await.map_err(Problem::for_a_person) };
-    Peer::of(&parts, &host).asks(&host, begun).await.map_err(Problem::for_a_person)
+    let generation = host.registry().current();
+    let begun =
+        async { start_trip(&host, &generation, &parts, id).await.map_err(Problem::for_a_person) };
+    let peer = Peer::of(&parts, &generation.config().server);
+    peer.asks(&host, begun).await.map_err(Problem::for_a_person)
 }
 
-async fn start_trip(host: &Host, parts: &Parts, id: RequestId) -> Result<Response, Problem> {
+async fn start_trip(
+    host: &Host,
+    strategy: &Strategy,
+    parts: &Parts,
+    id: RequestId,
+) -> Result<Response, Problem> {
     // An image or a frame that begins log-ins would fill the browser with cookies.
     if parts.headers.get("sec-fetch-dest").is_some_and(|value| value != "document") {
         let why = "A sign-in begins with a page of its own.";
         return Err(Problem::forbidden_because(why).noticed(Notice::Unknown));
     }
-    let origin = origin(host)?;
-    let strategy = host.registry().current();
+    let config = strategy.config();
+    let origin = origin(&config.server)?;
     if strategy.description().log_in.is_none() {
         return Err(no_log_in());
     }
     let query = Query::of(parts);
-    let to = Destination::of(&query, host, &origin)?;
+    let to = Destination::of(&query, host, config, &origin)?;
     let redirect_uri = callback_uri(&origin);
     let trip = Trip::new();
     let begun =
         strategy.begin_login(trip.attempt(&redirect_uri), query.only("hint")?, id).await??;
     let trip = trip.returning_to(to.map_or_else(|| "/".to_owned(), Destination::after_log_in));
-    let arrival = Arrival { host, headers: &parts.headers, trail: Trail::of(parts, host) };
+    let arrival = Arrival::of(parts, host, strategy);
     arrival.go_on(begun, trip, None).await
 }
 
@@ -165,12 +175,20 @@ pub(super) async fn callback(
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let id = request_id(&parts);
-    let back = async { come_back(&host, &parts, id).await.map_err(Problem::for_a_person) };
-    Peer::of(&parts, &host).asks(&host, back).await.map_err(Problem::for_a_person)
+    let generation = host.registry().current();
+    let back =
+        async { come_back(&host, &generation, &parts, id).await.map_err(Problem::for_a_person) };
+    let peer = Peer::of(&parts, &generation.config().server);
+    peer.asks(&host, back).await.map_err(Problem::for_a_person)
 }
 
-async fn come_back(host: &Host, parts: &Parts, id: RequestId) -> Result<Response, Problem> {
-    let cookies = Cookies::of(&host.config().server);
+async fn come_back(
+    host: &Host,
+    strategy: &Strategy,
+    parts: &Parts,
+    id: RequestId,
+) -> Result<Response, Problem> {
+    let cookies = Cookies::of(&strategy.config().server);
     let query = Query::of(parts);
     let unknown = || {
         Problem::ambiguous(
@@ -193,11 +211,12 @@ async fn come_back(host: &Host, parts: &Parts, id: RequestId) -> Result<Response
     if !host.store().use_once(state, over_at).await? {
         return Err(finished(unknown()));
     }
-    complete(host, parts, id, &query, pending).await.map_err(finished)
+    complete(host, strategy, parts, id, &query, pending).await.map_err(finished)
 }
 
 async fn complete(
     host: &Host,
+    strategy: &Strategy,
     parts: &Parts,
     id: RequestId,
     query: &Query,
@@ -214,7 +233,7 @@ async fn complete(
         .filter(|(name, _)| !matches!(name.as_str(), "code" | "state"))
         .cloned()
         .collect();
-    let redirect_uri = callback_uri(&origin(host)?);
+    let redirect_uri = callback_uri(&origin(&strategy.config().server)?);
     let next = Trip::new();
     let callback = Callback {
         code,
@@ -225,11 +244,10 @@ async fn complete(
         kept: pending.kept,
         next: next.attempt(&redirect_uri),
     };
-    let strategy = host.registry().current();
     let step = match strategy.complete_login(callback, id).await? {
         Ok(step) => step,
         Err(refusal) => {
-            audited(&Trail::of(parts, host), "log-in", None, Some(&refusal)).await;
+            audited(&Trail::of(parts, host, strategy), "log-in", None, Some(&refusal)).await;
             let problem = Problem::from(refusal);
             return Err(match declined {
                 Some(why) => problem.declined(&why),
@@ -237,86 +255,8 @@ async fn complete(
             });
         }
     };
-    let arrival = Arrival { host, headers: &parts.headers, trail: Trail::of(parts, host) };
+    let arrival = Arrival::of(parts, host, strategy);
     arrival.go_on(step, next.returning_to(pending.return_to), Some(&pending.state)).await
-}
-
-/// A browser in the middle of a log-in.
-struct Arrival<'a> {
-    host: &'a Host,
-    headers: &'a HeaderMap,
-    trail: Trail,
-}
-
-impl Arrival<'_> {
-    /// On to the identity provider, or in. `done` is the trip that ended here.
-    async fn go_on(
-        &self,
-        step: LoginStep,
-        trip: Trip,
-        done: Option<&str>,
-    ) -> Result<Response, Problem> {
-        let cookies = Cookies::of(&self.host.config().server);
-        let mut response = match step {
-            LoginStep::Redirect { location, kept } => {
-                let pending = trip.pending(kept, self.host.clock().now());
-                // Who has not been anywhere yet gets no room in the database.
-                let carried = self.host.store().keep_login(&pending, done.is_some()).await?;
-                let carried = carried.ok_or_else(|| {
-                    Problem::broken()
-                        .because("the strategy keeps more of a log-in than a cookie can hold")
-                })?;
-                let mut response = Redirect::to(location.as_str()).into_response();
-                let (state, seconds) = (&pending.state, LOGIN_SECONDS);
-                let set = cookies.new_login(self.headers, state, &carried, seconds, done);
-                for cookie in set {
-                    response.headers_mut().append(header::SET_COOKIE, cookie);
-                }
-                response
-            }
-            LoginStep::SignedIn(arrived) => self.let_in(*arrived, &trip.return_to).await?,
-        };
-        if let Some(done) = done {
-            response.headers_mut().append(header::SET_COOKIE, cookies.no_login(done));
-        }
-        // Nothing of the callback's address goes anywhere (RFC 9700 section 4.2).
-        response.headers_mut().insert(header::REFERRER_POLICY, NO_REFERRER);
-        Ok(response)
-    }
-
-    /// Begins the session, under a new id.
-    async fn let_in(&self, arrived: SignedIn, to: &str) -> Result<Response, Problem> {
-        let cookies = Cookies::of(&self.host.config().server);
-        let store = self.host.store();
-        // Whatever the browser presents is not asked who it is; it ends.
-        let before = cookies.session(self.headers).ok().flatten().and_then(SessionKey::parse);
-        let user = store.establish_user(&arrived.identity).await?;
-        let begun =
-            store.begin_session(&user.id, &arrived.session, &arrived.tokens, before.as_ref()).await;
-        let scope = user.scope();
-        let entry = AuditEntry {
-            actor: Some(user.id.to_string()),
-            org: Some(scope.org.to_string()),
-            ..self.trail.entry("log-in", None)
-        };
-        let session = match begun {
-            Ok(session) => session,
-            Err(error) => {
-                let (outcome, reason) = ("refused".to_owned(), Some(error.to_string()));
-                self.trail.note(&AuditEntry { outcome, reason, ..entry }).await;
-                return Err(error.into());
-            }
-        };
-        // Nobody comes in unseen.
-        if let Err(problem) = self.trail.require(&entry).await {
-            store.end_session(&session.key).await?;
-            return Err(problem);
-        }
-        let mut response = pages::onward(to).into_response();
-        let cookie = cookies.new_session(&session, self.host.clock().now());
-        response.headers_mut().append(header::SET_COOKIE, cookie);
-        Ok(response)
-    }
 }
 
 /// The parameters of a request's query.
@@ -355,8 +295,8 @@ fn no_log_in() -> Problem {
 }
 
 /// The origin by which browsers reach this host. Never what a request says.
-pub(super) fn origin(host: &Host) -> Result<Url, Problem> {
-    host.config().server.public_origin().ok_or_else(|| {
+pub(super) fn origin(server: &Server) -> Result<Url, Problem> {
+    server.public_origin().ok_or_else(|| {
         Problem::broken().because("public_url is missing in [server], and listen is no loopback")
     })
 }

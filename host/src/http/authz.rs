@@ -11,6 +11,8 @@ mod identity;
 pub(super) mod keys;
 mod target;
 
+use std::sync::Arc;
+
 use axum::{
     extract::{Request, State},
     response::Response,
@@ -33,6 +35,7 @@ use crate::{
     authz::{Asked, Rule, Ruling, Visitor, decide},
     config::App,
     context::{AuthMethod, UserContext},
+    engine::Strategy,
     host::Host,
     identity::RequestId,
     limit::Who,
@@ -135,22 +138,26 @@ async fn answer(host: &Host, gateway: Gateway, request: Request) -> Response {
 }
 
 async fn judge(host: &Host, gateway: Gateway, mut parts: Parts) -> Result<Verdict, Problem> {
-    if !count::is_trusted_proxy(&parts, host) {
+    let generation = host.registry().current();
+    let config = generation.config();
+    if !count::is_from_trusted_proxy(&parts.extensions, &config.server) {
         return Err(Problem::forbidden_because("gateways ask here, and this is none")
             .because("it does not come from an address of trusted_proxies in [server]"));
     }
     let target = gateway.target(&parts)?;
-    let config = host.config();
-    let app = target.app(&config)?;
-    let peer = Peer::of(&parts, host);
+    let app = target.app(config)?;
+    let peer = Peer::of(&parts, &config.server);
     target.stand_in(&mut parts, app)?;
-    let question = Question { host, gateway, app, parts: &parts, id: request_id(&parts) };
+    let (parts, id) = (&parts, request_id(&parts));
+    let question = Question { host, generation: &generation, gateway, app, parts, id };
     question.verdict().await.map_err(|problem| peer.refused(host, problem))
 }
 
 /// What a gateway wants to know, as the request that it is about.
 struct Question<'a> {
     host: &'a Host,
+    /// Answers all of it, whatever serves meanwhile.
+    generation: &'a Arc<Strategy>,
     gateway: Gateway,
     app: &'a App,
     parts: &'a Parts,
@@ -180,8 +187,9 @@ impl Question<'_> {
     /// Who is calling. A cookie that is over is as good as none, and told from none by
     /// the problem that it is; what is presented in a header is good, or refused.
     async fn known(&self) -> Result<(Option<UserContext>, Option<Problem>), Problem> {
-        let door = if self.is_own_host() { Door::Own } else { Door::App(self.app) };
-        match who_calls(self.parts, self.host, door, self.id).await {
+        let own = Door::Own(&self.generation.config().server);
+        let door = if self.is_own_host() { own } else { Door::App(self.app) };
+        match who_calls(self.parts, self.host, self.generation, door, self.id).await {
             Err(problem)
                 if problem.is_bad_credential()
                     && !self.parts.headers.contains_key(header::AUTHORIZATION) =>
@@ -193,7 +201,7 @@ impl Question<'_> {
     }
 
     fn is_own_host(&self) -> bool {
-        hosts::is_own_host(&self.host.config(), self.app)
+        hosts::is_own_host(self.generation.config(), self.app)
     }
 
     fn asked(&self) -> Asked<'_> {
@@ -206,7 +214,8 @@ impl Question<'_> {
     }
 
     async fn pass(&self, user: Option<&UserContext>) -> Result<Verdict, Problem> {
-        let headers = identity::headers(self.host, self.app, user).await;
+        let server = &self.generation.config().server;
+        let headers = identity::headers(self.host, server, self.app, user).await;
         if let (Err(_), Some(user)) = (&headers, user) {
             self.note(user, "the identity does not fit into headers").await;
         }
@@ -218,14 +227,15 @@ impl Question<'_> {
     }
 
     fn log_in(&self, stale: Option<Problem>) -> Result<Verdict, Problem> {
-        let has_log_in = self.host.registry().current().description().log_in.is_some();
+        let has_log_in = self.generation.description().log_in.is_some();
         if !has_log_in || !is_of_a_person(&self.parts.headers) {
             return Err(stale.unwrap_or_else(Problem::not_authenticated));
         }
         let wanted = Wanted::of(self.app, &self.parts.uri, self.host.clock().now());
         let sealed = wanted.sealed(self.host);
         let location = if self.is_own_host() {
-            format!("{}/auth/login?to={sealed}", origin(self.host)?.origin().ascii_serialization())
+            let own = origin(&self.generation.config().server)?;
+            format!("{}/auth/login?to={sealed}", own.origin().ascii_serialization())
         } else {
             let app = self.app.origin.origin().ascii_serialization();
             format!("{app}/.vestibule/enter?to={sealed}")
@@ -250,7 +260,7 @@ impl Question<'_> {
         if self.host.count(&Who::Denied(user.user_id().clone(), host.to_owned())).is_err() {
             return;
         }
-        let trail = Trail::of(self.parts, self.host);
+        let trail = Trail::of(self.parts, self.host, self.generation);
         let entry = AuditEntry {
             outcome: "refused".to_owned(),
             reason: Some(reason.to_owned()),

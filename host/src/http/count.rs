@@ -19,8 +19,7 @@ const MAX_HOPS: usize = 16;
 pub(super) struct Peer(Option<IpAddr>);
 
 impl Peer {
-    pub(super) fn of(parts: &Parts, host: &Host) -> Self {
-        let server = &host.config().server;
+    pub(super) fn of(parts: &Parts, server: &Server) -> Self {
         Self(
             socket(&parts.extensions)
                 .map(|peer| client(peer, &parts.headers, server).unwrap_or(peer)),
@@ -59,18 +58,13 @@ impl FromRequestParts<Host> for Peer {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, host: &Host) -> Result<Self, Infallible> {
-        Ok(Self::of(parts, host))
+        Ok(Self::of(parts, &host.config().server))
     }
 }
 
 /// Whether the other end of the connection is a proxy of the operator's.
-pub(super) fn is_trusted_proxy(parts: &Parts, host: &Host) -> bool {
-    is_from_trusted_proxy(&parts.extensions, host)
-}
-
-/// The same of a request that is still whole.
-pub(super) fn is_from_trusted_proxy(extensions: &Extensions, host: &Host) -> bool {
-    socket(extensions).is_some_and(|peer| host.config().server.trusts(peer))
+pub(super) fn is_from_trusted_proxy(extensions: &Extensions, server: &Server) -> bool {
+    socket(extensions).is_some_and(|peer| server.trusts(peer))
 }
 
 fn socket(extensions: &Extensions) -> Option<IpAddr> {

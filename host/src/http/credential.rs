@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::{Problem, session::Cookies};
 use crate::{
-    config::App,
+    config::{App, Server},
     host::Host,
     identity::{Credential, PresentedKey},
     metrics::Presented,
@@ -39,7 +39,7 @@ pub(super) struct Given {
 #[derive(Clone, Copy)]
 pub(super) enum Door<'a> {
     /// That of Vestibule's own origin.
-    Own,
+    Own(&'a Server),
     /// That of an app on another host.
     App(&'a App),
 }
@@ -85,13 +85,13 @@ pub(super) async fn session(
     door: Door<'_>,
 ) -> Result<Option<Box<Session>>, Problem> {
     let cookies = match door {
-        Door::Own => Cookies::of(&host.config().server),
+        Door::Own(server) => Cookies::of(server),
         Door::App(app) => Cookies::of_app(app),
     };
     let Some(text) = cookies.session(headers)? else { return Ok(None) };
     let key = SessionKey::parse(text).ok_or_else(|| cookies.bad_session("it is no session's"))?;
     let found = match door {
-        Door::Own => host.store().session(&key).await,
+        Door::Own(_) => host.store().session(&key).await,
         Door::App(app) => host.store().app_session(&key, app.host()).await,
     };
     let found = match found {
@@ -118,8 +118,8 @@ pub(super) async fn sandbox(host: &Host, headers: &HeaderMap) -> Result<Sandbox,
 }
 
 /// Refuses whoever does not present the key of other services.
-pub(super) fn service(host: &Host, headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(expected) = &host.config().server.service_key else {
+pub(super) fn service(server: &Server, headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(expected) = &server.service_key else {
         return Err(Problem::no_service_key());
     };
     let presented = only_value(headers, SERVICE_KEY)?
@@ -132,8 +132,8 @@ pub(super) fn service(host: &Host, headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// Refuses whoever does not present the token of operators.
-pub(super) fn operator(host: &Host, headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(admin) = &host.config().server.admin else { return Err(Problem::not_found()) };
+pub(super) fn operator(server: &Server, headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(admin) = &server.admin else { return Err(Problem::not_found()) };
     let presented = bearer(headers)?.ok_or_else(Problem::not_authenticated)?;
     if bool::from(secret::digest(&admin.token).ct_eq(&secret::digest_of(presented))) {
         Ok(())

@@ -72,7 +72,9 @@ impl EdgeLayer {
             http.response.status_code = tracing::field::Empty,
             request.id = %id,
         );
-        if !span.is_disabled() && count::is_from_trusted_proxy(request.extensions(), &self.host) {
+        let is_trusted =
+            || count::is_from_trusted_proxy(request.extensions(), &self.host.config().server);
+        if !span.is_disabled() && is_trusted() {
             telemetry::continue_trace(&span, request.headers());
         }
         span

@@ -6,6 +6,7 @@
 use std::{
     borrow::Cow,
     net::{IpAddr, Ipv6Addr},
+    sync::Arc,
 };
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
@@ -19,7 +20,9 @@ use super::{
     trail::Trail,
 };
 use crate::{
+    config::Server,
     context::{AuthMethod, UserContext},
+    engine::Strategy,
     host::Host,
     identity::{Credential, Outcome, Refusal, Request, RequestId, Scheme},
     metrics::Ending,
@@ -45,14 +48,7 @@ impl FromRequestParts<Host> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, host: &Host) -> Result<Self, Problem> {
-        let caller = Self::at(parts, host, Door::Own).await;
-        let ending = match &caller {
-            Ok(caller) if caller.outcome == Outcome::Anonymous => Ending::Anonymous,
-            Ok(_) => Ending::Authenticated,
-            Err(problem) => problem.ending(),
-        };
-        count(host, parts, ending);
-        caller
+        Self::of(parts, host, &host.registry().current()).await
     }
 }
 
@@ -61,10 +57,13 @@ impl FromRequestParts<Host> for Caller {
 pub(super) async fn who_calls(
     parts: &Parts,
     host: &Host,
+    generation: &Arc<Strategy>,
     door: Door<'_>,
     request: RequestId,
 ) -> Result<Option<UserContext>, Problem> {
-    let user = async { Caller::at(parts, host, door).await?.into_context(host, request).await };
+    let user = async {
+        Caller::at(parts, host, generation, door).await?.into_context(host, request).await
+    };
     let user = user.await;
     let ending = match &user {
         Ok(None) => Ending::Anonymous,
@@ -80,14 +79,37 @@ fn count(host: &Host, parts: &Parts, ending: Ending) {
 }
 
 impl Caller {
+    /// Who is calling at Vestibule's own origin, by the generation that decides all of a
+    /// request: its configuration and its strategy change together.
+    pub(super) async fn of(
+        parts: &Parts,
+        host: &Host,
+        generation: &Arc<Strategy>,
+    ) -> Result<Self, Problem> {
+        let door = Door::Own(&generation.config().server);
+        let caller = Self::at(parts, host, generation, door).await;
+        let ending = match &caller {
+            Ok(caller) if caller.outcome == Outcome::Anonymous => Ending::Anonymous,
+            Ok(_) => Ending::Authenticated,
+            Err(problem) => problem.ending(),
+        };
+        count(host, parts, ending);
+        caller
+    }
+
     /// Finds out who is calling by the cookie of a door, or by what else is presented.
-    pub(super) async fn at(parts: &Parts, host: &Host, door: Door<'_>) -> Result<Self, Problem> {
-        let strategy = host.registry().current();
+    async fn at(
+        parts: &Parts,
+        host: &Host,
+        strategy: &Arc<Strategy>,
+        door: Door<'_>,
+    ) -> Result<Self, Problem> {
+        let server = &strategy.config().server;
         let wanted = &strategy.description().headers;
-        let scheme = scheme(host);
+        let scheme = scheme(server);
         let asked_host = asked_host(parts, scheme)?;
         if strategy.description().local_owner {
-            refuse_rebinding(host, &asked_host)?;
+            refuse_rebinding(server, &asked_host)?;
         }
         let presented = credential::presented(host, &parts.headers, door).await?;
         if let Credential::ApiKey(key) = &presented.credential
@@ -100,7 +122,7 @@ impl Caller {
             ));
         }
         if let Some(used) = presented.key.as_ref().filter(|key| key.first_use) {
-            let trail = Trail::of(parts, host);
+            let trail = Trail::of(parts, host, strategy);
             trail.note(&trail.of_scope("key.first-use", &used.scope, &used.key.id)).await;
         }
         let bearer = matches!(presented.credential, Credential::Bearer(_));
@@ -110,7 +132,7 @@ impl Caller {
             host: &asked_host,
             path: parts.uri.path(),
             query: parts.uri.query(),
-            client_address: Peer::of(parts, host).address(),
+            client_address: Peer::of(parts, server).address(),
             credential: presented.credential,
             headers: wanted
                 .iter()
@@ -121,13 +143,11 @@ impl Caller {
         let session = presented.session.is_some();
         let decision = match presented.session {
             // Boxed, so that the future of the other paths stays small.
-            Some(session) => Box::pin(host.decide_session(&strategy, request, *session)).await?,
+            Some(session) => Box::pin(host.decide_session(strategy, request, *session)).await?,
             None => strategy.authenticate(request).await?,
         };
         let decision = decision.map_err(|refusal| match refusal {
-            Refusal::Unauthenticated(why) if session => {
-                Cookies::of(&host.config().server).bad_session(&why)
-            }
+            Refusal::Unauthenticated(why) if session => Cookies::of(server).bad_session(&why),
             other => other.into(),
         })?;
         Ok(Self {
@@ -205,8 +225,8 @@ impl<S: Sync> OptionalFromRequestParts<S> for UserContext {
 }
 
 /// The scheme of the public origin: a request does not know it behind a proxy.
-fn scheme(host: &Host) -> Scheme {
-    match &host.config().server.public_url {
+fn scheme(server: &Server) -> Scheme {
+    match &server.public_url {
         Some(url) if url.scheme() == "https" => Scheme::Https,
         _ => Scheme::Http,
     }
@@ -269,8 +289,7 @@ fn is_host(host: &str) -> bool {
 /// With a strategy that lets everybody in, a web page that has its own name point
 /// here could read what the owner can (DNS rebinding). So the host must be one
 /// that no stranger can have: this machine's, or that of the public URL.
-fn refuse_rebinding(host: &Host, asked: &str) -> Result<(), Problem> {
-    let server = &host.config().server;
+fn refuse_rebinding(server: &Server, asked: &str) -> Result<(), Problem> {
     let name = asked.rsplit_once(':').map_or(asked, |(name, port)| {
         // The colons of a bare IPv6 address are no port's.
         if port.bytes().all(|byte| byte.is_ascii_digit()) { name } else { asked }

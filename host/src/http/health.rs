@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{Problem, count::Peer, input::Query};
 use crate::{
-    engine::Quarantined,
+    engine::{Quarantined, WAY_OUT},
     host::{Generation, GenerationState, Host, Refused},
 };
 
@@ -77,6 +77,8 @@ struct OutOfService {
     version: String,
     digest: String,
     in_its_place: Option<String>,
+    /// What ends it.
+    mend: &'static str,
 }
 
 /// How much to tell.
@@ -118,7 +120,7 @@ fn is_from_here(host: &Host, request: Request) -> bool {
     // nginx says none of these by default, and HTTP/1.0.
     let forwarded = parts.version < Version::HTTP_11
         || passed_on.into_iter().any(|name| parts.headers.contains_key(name));
-    let address = Peer::of(&parts, host).address();
+    let address = Peer::of(&parts, &host.config().server).address();
     !forwarded && address.is_some_and(|address| address.to_canonical().is_loopback())
 }
 
@@ -135,7 +137,7 @@ fn loaded(host: &Host) -> Loaded {
         }),
         quarantined: strategies.quarantined.map(|quarantined| {
             let Quarantined { version, digest, in_its_place, .. } = quarantined;
-            OutOfService { version, digest, in_its_place }
+            OutOfService { version, digest, in_its_place, mend: WAY_OUT }
         }),
     }
 }

@@ -15,7 +15,8 @@ impl FromRequestParts<Host> for Running {
 
     async fn from_request_parts(parts: &mut Parts, host: &Host) -> Result<Self, Problem> {
         let sandbox = credential::sandbox(host, &parts.headers);
-        let sandbox = Peer::of(parts, host).asks(host, sandbox).await?;
+        let peer = Peer::of(parts, &host.config().server);
+        let sandbox = peer.asks(host, sandbox).await?;
         let owner = Who::Sandboxes(sandbox.scope.user.clone());
         host.count(&owner).map_err(Problem::too_many)?;
         Ok(Self(sandbox))
@@ -29,8 +30,9 @@ impl FromRequestParts<Host> for Service {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, host: &Host) -> Result<Self, Problem> {
-        let known = async { credential::service(host, &parts.headers) };
-        Peer::of(parts, host).asks(host, known).await?;
+        let config = host.config();
+        let known = async { credential::service(&config.server, &parts.headers) };
+        Peer::of(parts, &config.server).asks(host, known).await?;
         Ok(Self)
     }
 }

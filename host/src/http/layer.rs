@@ -26,6 +26,7 @@ use super::{
     extract::{Established, who_calls},
 };
 use crate::{
+    config::Server,
     context::{AuthMethod, UserContext},
     host::Host,
     identity::{OrgId, RequestId},
@@ -129,13 +130,13 @@ async fn for_organisation(
 
 /// Who presents nothing is known by where they are, and so is whatever page they
 /// look at: it must not write in their name.
-fn refuse_cross_site(user: &UserContext, host: &Host, parts: &Parts) -> Result<(), Problem> {
+fn refuse_cross_site(user: &UserContext, server: &Server, parts: &Parts) -> Result<(), Problem> {
     if matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) {
         return Ok(());
     }
     match user.auth_method() {
         AuthMethod::Strategy => {}
-        AuthMethod::Session => return refuse_foreign_origin(host, &parts.headers),
+        AuthMethod::Session => return refuse_foreign_origin(server, &parts.headers),
         // No browser sends these by itself.
         AuthMethod::ApiKey(_) | AuthMethod::Bearer | AuthMethod::Restored => return Ok(()),
     }
@@ -147,8 +148,7 @@ fn refuse_cross_site(user: &UserContext, host: &Host, parts: &Parts) -> Result<(
     let Some(origin) = only_value(&parts.headers, header::ORIGIN)? else { return Ok(()) };
     let asked = only_value(&parts.headers, header::HOST)?.unwrap_or_default();
     let ours = origin.split_once("://").is_some_and(|(_, authority)| authority == asked);
-    let config = host.config();
-    let public = config.server.public_url.as_ref();
+    let public = server.public_url.as_ref();
     if ours || public.is_some_and(|url| url.origin().ascii_serialization() == origin) {
         Ok(())
     } else {
@@ -158,8 +158,7 @@ fn refuse_cross_site(user: &UserContext, host: &Host, parts: &Parts) -> Result<(
 
 /// A write by a cookie needs the origin of a page that may write: browsers send
 /// it with everything that is not a plain read.
-pub(super) fn refuse_foreign_origin(host: &Host, headers: &HeaderMap) -> Result<(), Problem> {
-    let server = &host.config().server;
+pub(super) fn refuse_foreign_origin(server: &Server, headers: &HeaderMap) -> Result<(), Problem> {
     let origin = only_value(headers, header::ORIGIN)?;
     let ours = server.public_origin();
     let known = origin.is_some_and(|origin| {
@@ -179,15 +178,17 @@ pub(super) fn refuse_foreign_origin(host: &Host, headers: &HeaderMap) -> Result<
 async fn establish(request: Request, host: &Host) -> Result<Request, Problem> {
     let (mut parts, body) = request.into_parts();
     let id = parts.extensions.get().copied().unwrap_or(RequestId::new(0));
-    let peer = Peer::of(&parts, host);
-    let established = who_calls(&parts, host, Door::Own, id);
+    let generation = host.registry().current();
+    let server = &generation.config().server;
+    let peer = Peer::of(&parts, server);
+    let established = who_calls(&parts, host, &generation, Door::Own(server), id);
     let context = peer.asks(host, established).await?;
     let context = match context {
         Some(user) => Some(for_organisation(user, host, &parts.headers).await?),
         None => None,
     };
     if let Some(user) = &context {
-        refuse_cross_site(user, host, &parts)?;
+        refuse_cross_site(user, server, &parts)?;
         host.count(&Who::User(user.user_id().clone())).map_err(Problem::too_many)?;
     }
     parts.extensions.insert(Established(context));

@@ -8,6 +8,7 @@ use http::request::Parts;
 use super::{Problem, count::Peer};
 use crate::{
     context::UserContext,
+    engine::Strategy,
     host::Host,
     identity::RequestId,
     store::{AuditEntry, Scope},
@@ -19,12 +20,15 @@ pub(super) struct Trail {
     host: Host,
     id: RequestId,
     address: Option<IpAddr>,
+    /// The strategy that answers it.
+    digest: String,
 }
 
 impl Trail {
-    pub(super) fn of(parts: &Parts, host: &Host) -> Self {
+    pub(super) fn of(parts: &Parts, host: &Host, generation: &Strategy) -> Self {
         let id = parts.extensions.get().copied().unwrap_or(RequestId::new(0));
-        Self { host: host.clone(), id, address: Peer::of(parts, host).address() }
+        let address = Peer::of(parts, &generation.config().server).address();
+        Self { host: host.clone(), id, address, digest: generation.digest().to_owned() }
     }
 
     pub(super) fn id(&self) -> RequestId {
@@ -38,7 +42,7 @@ impl Trail {
             action: action.to_owned(),
             target: target.map(str::to_owned),
             outcome: "done".to_owned(),
-            strategy_digest: Some(self.host.registry().current().digest().to_owned()),
+            strategy_digest: Some(self.digest.clone()),
             request_id: Some(self.id.to_string()),
             ..AuditEntry::default()
         }
@@ -80,6 +84,6 @@ impl FromRequestParts<Host> for Trail {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, host: &Host) -> Result<Self, Infallible> {
-        Ok(Self::of(parts, host))
+        Ok(Self::of(parts, host, &host.registry().current()))
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{FromRequestParts as _, Request, State},
+    extract::{Request, State},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -42,10 +42,11 @@ pub(super) async fn session(
     State(host): State<Host>,
     request: Request,
 ) -> Result<Json<Session>, Problem> {
-    let (mut parts, _) = request.into_parts();
-    let peer = Peer::of(&parts, &host);
+    let (parts, _) = request.into_parts();
+    let generation = host.registry().current();
+    let peer = Peer::of(&parts, &generation.config().server);
     let caller = async {
-        let caller = Caller::from_request_parts(&mut parts, &host).await?;
+        let caller = Caller::of(&parts, &host, &generation).await?;
         refuse_disabled(&host, &caller).await?;
         Ok(caller)
     };

@@ -3,6 +3,7 @@
 use std::{
     path::Path,
     str::FromStr as _,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -14,7 +15,7 @@ use sqlx::{
 };
 
 use super::{StoreError, look_up::LookUp};
-use crate::config::DatabaseUrl;
+use crate::{config::DatabaseUrl, metrics::Metrics};
 
 /// The same for both databases.
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -28,9 +29,16 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 const READERS: u32 = 8;
 const POSTGRES_CONNECTIONS: u32 = 16;
 
-/// An open database.
+/// An open database, and what counts the time that is spent on it.
 #[derive(Clone, Debug)]
-pub(super) enum Db {
+pub(super) struct Db {
+    pub(super) driver: Driver,
+    metrics: Arc<OnceLock<Arc<Metrics>>>,
+}
+
+/// Whose database it is.
+#[derive(Clone, Debug)]
+pub(super) enum Driver {
     /// SQLite has one writer at a time. Its own connection makes the writers of
     /// this process queue up here, where the queue is fair; those of other
     /// processes meet in the driver.
@@ -48,44 +56,47 @@ pub(super) enum Db {
 
 /// Runs an expression with a connection pool for reading.
 macro_rules! read {
-    ($db:expr, $pool:ident => $body:expr) => {
-        match &$db {
-            crate::store::db::Db::Sqlite { read: $pool, .. } => $body,
-            crate::store::db::Db::Postgres($pool) => $body,
+    ($db:expr, $pool:ident => $body:expr) => {{
+        let _timed = $db.timed();
+        match &$db.driver {
+            crate::store::db::Driver::Sqlite { read: $pool, .. } => $body,
+            crate::store::db::Driver::Postgres($pool) => $body,
         }
-    };
+    }};
 }
 
 /// Runs a block in a transaction and commits it; whatever leaves the block
 /// early rolls it back.
 macro_rules! transact {
-    ($db:expr, $tx:ident => $body:block) => {
-        match &$db {
-            crate::store::db::Db::Sqlite { write, .. } => {
+    ($db:expr, $tx:ident => $body:block) => {{
+        let _timed = $db.timed();
+        match &$db.driver {
+            crate::store::db::Driver::Sqlite { write, .. } => {
                 // A deferred transaction could fail half-way for want of the lock.
                 let mut $tx = write.begin_with("begin immediate").await?;
                 let value = $body;
                 $tx.commit().await?;
                 value
             }
-            crate::store::db::Db::Postgres(pool) => {
+            crate::store::db::Driver::Postgres(pool) => {
                 let mut $tx = pool.begin().await?;
                 let value = $body;
                 $tx.commit().await?;
                 value
             }
         }
-    };
+    }};
 }
 
 /// Runs one statement that writes.
 macro_rules! change {
-    ($db:expr, $pool:ident => $body:expr) => {
-        match &$db {
-            crate::store::db::Db::Sqlite { write: $pool, .. } => $body,
-            crate::store::db::Db::Postgres($pool) => $body,
+    ($db:expr, $pool:ident => $body:expr) => {{
+        let _timed = $db.timed();
+        match &$db.driver {
+            crate::store::db::Driver::Sqlite { write: $pool, .. } => $body,
+            crate::store::db::Driver::Postgres($pool) => $body,
         }
-    };
+    }};
 }
 
 pub(super) use {change, read, transact};
@@ -109,7 +120,7 @@ impl Db {
                 .connect_with(options)
                 .await
                 .map_err(open)?;
-            return Ok(Self::Postgres(pool));
+            return Ok(Driver::Postgres(pool).into());
         }
         let options = SqliteConnectOptions::from_str(url.with_password())
             .map_err(open)?
@@ -129,7 +140,7 @@ impl Db {
         if url.is_in_memory() {
             // Each further connection would have a database of its own.
             let one = pool(1).connect_with(options).await.map_err(open)?;
-            return Ok(Self::Sqlite { look_up: None, read: one.clone(), write: one });
+            return Ok(Driver::Sqlite { look_up: None, read: one.clone(), write: one }.into());
         }
         if missing == Missing::Make {
             keep_private(options.get_filename()).map_err(|e| open(sqlx::Error::Io(e)))?;
@@ -165,7 +176,18 @@ impl Db {
         };
         let look_up = Some(LookUp::new(options.get_filename()));
         let read = pool(READERS).connect_with(options).await.map_err(open)?;
-        Ok(Self::Sqlite { look_up, read, write })
+        Ok(Driver::Sqlite { look_up, read, write }.into())
+    }
+
+    /// Has what is spent on it counted from now on.
+    pub(super) fn count_in(&self, metrics: &Arc<Metrics>) {
+        let _ = self.metrics.set(Arc::clone(metrics));
+    }
+
+    /// Counts the time until it is dropped, however that comes about.
+    pub(super) fn timed(&self) -> Option<Timed<'_>> {
+        let metrics = self.metrics.get()?;
+        Some(Timed { metrics, since: Instant::now() })
     }
 
     /// The rows of a statement without leaving this thread, where that is possible.
@@ -175,10 +197,9 @@ impl Db {
         parameters: impl rusqlite::Params,
         read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
     ) -> Option<Vec<T>> {
-        match self {
-            Self::Sqlite { look_up: Some(look_up), .. } => look_up.rows(sql, parameters, read),
-            _ => None,
-        }
+        let Driver::Sqlite { look_up: Some(look_up), .. } = &self.driver else { return None };
+        let _timed = self.timed();
+        look_up.rows(sql, parameters, read)
     }
 
     /// Brings the tables to where this version wants them. Who comes second waits.
@@ -188,15 +209,15 @@ impl Db {
             MigrateError::VersionMismatch(_) => StoreError::Unreleased(url.clone()),
             source => StoreError::Migrate { url: url.clone(), source },
         };
-        match self {
+        match &self.driver {
             // The driver locks nothing here, so that two would begin at once.
-            Self::Sqlite { write, .. } => {
+            Driver::Sqlite { write, .. } => {
                 let mut connection = write.acquire().await?;
                 let mut tx = connection.begin_with("begin immediate").await?;
                 MIGRATIONS.run_direct(None, &mut *tx, false).await.map_err(failed)?;
                 tx.commit().await?;
             }
-            Self::Postgres(pool) => {
+            Driver::Postgres(pool) => {
                 let mut connection = pool.acquire().await?;
                 MIGRATIONS.run_direct(None, &mut *connection, false).await.map_err(failed)?;
             }
@@ -211,14 +232,14 @@ impl Db {
 
     /// The columns of a table; none where there is no such table.
     pub(super) async fn columns(&self, table: &str) -> Result<Vec<String>, sqlx::Error> {
-        match self {
-            Self::Sqlite { read, .. } => {
+        match &self.driver {
+            Driver::Sqlite { read, .. } => {
                 sqlx::query_scalar("select name from pragma_table_info($1)")
                     .bind(table)
                     .fetch_all(read)
                     .await
             }
-            Self::Postgres(pool) => {
+            Driver::Postgres(pool) => {
                 sqlx::query_scalar(
                     "select column_name::text from information_schema.columns
                      where table_schema = any (current_schemas(false)) and table_name = $1",
@@ -247,10 +268,28 @@ impl Db {
     /// What the database's own clock says, in seconds since the Unix epoch. SQLite's is
     /// this machine's.
     pub(super) async fn now(&self) -> Result<Option<u64>, sqlx::Error> {
-        let Self::Postgres(pool) = self else { return Ok(None) };
+        let Driver::Postgres(pool) = &self.driver else { return Ok(None) };
         let now = "select cast(extract(epoch from now()) as bigint)";
         let now: i64 = sqlx::query_scalar(now).fetch_one(pool).await?;
         Ok(u64::try_from(now).ok())
+    }
+}
+
+impl From<Driver> for Db {
+    fn from(driver: Driver) -> Self {
+        Self { driver, metrics: Arc::default() }
+    }
+}
+
+/// Time that is spent on the database.
+pub(super) struct Timed<'a> {
+    metrics: &'a Metrics,
+    since: Instant,
+}
+
+impl Drop for Timed<'_> {
+    fn drop(&mut self) {
+        self.metrics.stored(self.since.elapsed());
     }
 }
 

@@ -9,8 +9,8 @@ use std::fmt::Write as _;
 use sqlx::{AssertSqlSafe, FromRow};
 
 use super::{
-    Db, Store, StoreError, api_keys, change, conversation_tokens, logins, read, secrets, sessions,
-    settings, signing_keys, tokens,
+    Db, Driver, Store, StoreError, api_keys, change, conversation_tokens, logins, read, secrets,
+    sessions, settings, signing_keys, tokens,
 };
 use crate::cipher::{Place, Sealed};
 
@@ -257,9 +257,9 @@ impl Store {
                 }};
             }
             let mut changed = 0;
-            match &self.db {
+            match &self.db.driver {
                 // One sync for all of them.
-                Db::Sqlite { write, .. } => {
+                Driver::Sqlite { write, .. } => {
                     let mut tx = write.begin_with("begin immediate").await?;
                     for row in &resealed {
                         changed += update!(row, &mut *tx);
@@ -267,7 +267,7 @@ impl Store {
                     tx.commit().await?;
                 }
                 // One by one: several at once could meet a user's own in a deadlock.
-                Db::Postgres(pool) => {
+                Driver::Postgres(pool) => {
                     for row in &resealed {
                         changed += update!(row, pool);
                     }

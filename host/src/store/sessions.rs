@@ -16,7 +16,7 @@ use sqlx::FromRow;
 use self::key::SessionId;
 pub use self::{key::SessionKey, lease::SessionLease, oversight::LiveSession};
 use super::{
-    AuditEntry, Db, Store, StoreError, change, instant, read, seconds,
+    AuditEntry, Driver, Store, StoreError, change, instant, read, seconds,
     tokens::{SealedPair, put_token},
     transact,
 };
@@ -203,8 +203,8 @@ impl Store {
         }
         // Whose row somebody else has at the moment can wait for the next time.
         let idle = self.idle_since(now);
-        let swept = match &self.db {
-            Db::Sqlite { write, .. } => {
+        let swept = match &self.db.driver {
+            Driver::Sqlite { write, .. } => {
                 sqlx::query("delete from sessions where expires_at <= $1 or seen_at <= $2")
                     .bind(instant(now))
                     .bind(idle)
@@ -212,7 +212,7 @@ impl Store {
                     .await
                     .map(drop)
             }
-            Db::Postgres(pool) => sqlx::query(
+            Driver::Postgres(pool) => sqlx::query(
                 "delete from sessions where id_hash in (
                          select id_hash from sessions where expires_at <= $1 or seen_at <= $2
                          limit 1000 for update skip locked)",

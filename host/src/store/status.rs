@@ -12,10 +12,11 @@ use super::{
 use crate::{cipher::Cipher, config::Config};
 
 /// The tables whose rows are counted.
-const TABLES: [&str; 10] = [
+const TABLES: [&str; 11] = [
     "users",
     "org_members",
     "sessions",
+    "log_ins",
     "api_keys",
     "secrets",
     "settings",

@@ -5,11 +5,16 @@ use std::collections::BTreeSet;
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::Value;
-use vestibule::engine::Hooks;
+use vestibule::{
+    config::{Config, Environment},
+    engine::Hooks,
+};
 use vestibule_tests::{
-    NOW, TestApp,
+    NOW, Reply, TestApp,
     database::Database,
     gateways::{GATEWAYS, Gateway},
+    logs::Logs,
+    plugins::Plugins,
 };
 
 use super::{APPS, WIKI, ada, app, app_with, by_key_of};
@@ -172,4 +177,43 @@ async fn keys_are_sealed_anew_with_another_secret() {
 async fn there_are_keys_although_nobody_has_asked_a_gateway() {
     let app = app_with("", "").await;
     assert_eq!(key_set(&app).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_question_is_answered_by_the_configuration_that_it_began_with() {
+    let plugins = Plugins::with("hostile-waiting");
+    let toml = |own: &str| {
+        plugins.toml(&format!(
+            "auth.grants = {{ http = ['https://a.example'], jose = ['https://b.example'], \
+             token_store = ['github'] }}\nauth.limits = {{ cpu = '60s', wall = '60s' }}\n\
+             server.trusted_proxies = ['127.0.0.1']\nserver.public_url = '{own}'\n\
+             [[apps]]\nhost = 'wiki.example'\nusers = ['visitor']\n"
+        ))
+    };
+    let old = toml("https://old.example");
+    let app = TestApp::start_text(&plugins.database, &old, &[], Hooks::default()).await.unwrap();
+    let asks = |how: &str| {
+        let client = app.anonymous().with("x-behave", how);
+        async move { Gateway::Nginx.asks(&client, "GET", WIKI_A).await }
+    };
+    let logs = Logs::collect();
+    #[expect(clippy::disallowed_methods, reason = "it asks while something else happens")]
+    let asked = tokio::spawn(asks("linger"));
+    while !logs.text().contains("lingers") {
+        assert!(!asked.is_finished(), "{:?}", asked.await.unwrap().body);
+        tokio::task::yield_now().await;
+    }
+    let new = Config::parse(None, &toml("https://new.example"), Environment::fixed(&[]));
+    app.host.reload(new.unwrap()).await.unwrap();
+    while !asked.is_finished() {
+        app.clock.advance(2);
+        tokio::task::yield_now().await;
+    }
+    let keys = key_set(&app).await;
+    let says = |reply: &Reply| {
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        verified(reply.header("remote-assertion"), &keys).unwrap().1["iss"].clone()
+    };
+    assert_eq!(says(&asked.await.unwrap()), "https://old.example");
+    assert_eq!(says(&asks("ok").await), "https://new.example");
 }

@@ -2,13 +2,18 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
-use vestibule::host::{LockError, StartError};
+use vestibule::{
+    config::{Config, Environment},
+    engine::Hooks,
+    host::{LockError, StartError},
+};
 use vestibule_tests::{
-    craft,
-    plugins::{Plugins, digest, ready},
+    TestApp, craft,
+    logs::Logs,
+    plugins::{Plugins, Signer, bytes_of, digest, ready},
 };
 
-use super::{HELLO, TEAM, asking_for_more, hello, newer, serves};
+use super::{HELLO, TEAM, asking_for_more, config, hello, newer, serves};
 
 #[tokio::test]
 async fn the_first_of_a_name_is_written_down_and_an_upgrade_that_asks_for_no_more_is_as_well() {
@@ -124,6 +129,57 @@ async fn what_was_before_is_gone_back_to_and_stays_after_a_restart() {
     assert!(serves(&app, "0.2.0").await);
 }
 
+/// Goes back where that must not be done, and looks at what becomes of it.
+async fn cannot_go_back(app: &TestApp, plugins: &Plugins, version: &str, why: &str) {
+    let lock = plugins.lock();
+    let error = app.host.roll_back().await.unwrap_err().to_string();
+    assert!(error.contains(why), "{error}");
+    assert_eq!(plugins.lock(), lock, "{why}");
+    assert!(serves(app, version).await, "{why}");
+    assert!(app.host.strategies().refused.is_none(), "{why}");
+}
+
+#[tokio::test]
+async fn nobody_goes_back_to_what_could_not_serve() {
+    let (first, second) = (digest(&hello()), digest(&newer("0.2.0")));
+    let (old, new) = (Signer::number(1), Signer::number(2));
+    let plugins = Plugins::with(HELLO);
+    let trusting =
+        |signer: &Signer| format!("{TEAM}plugins.trusted_keys = ['{}']\n", signer.public_key());
+    old.sign(&hello(), &plugins.file());
+    drop(plugins.start(&trusting(&old)).await);
+    plugins.put(&newer("0.2.0"));
+    new.sign(&newer("0.2.0"), &plugins.file());
+    let app = plugins.start(&trusting(&new)).await;
+    let told = "nothing is changed, because hello-strategy 0.1.0, which was before, cannot serve";
+    cannot_go_back(&app, &plugins, "0.2.0", told).await;
+    cannot_go_back(&app, &plugins, "0.2.0", "no signature of these bytes").await;
+    let pinned = format!("{TEAM}auth.sha256 = '{second}'\n");
+    app.host.reload(config(&plugins, &pinned)).await.unwrap();
+    cannot_go_back(&app, &plugins, "0.2.0", "pins").await;
+    app.host.reload(config(&plugins, TEAM)).await.unwrap();
+    let kept = plugins.dir().join(format!(".generations/{first}.wasm"));
+    fs::write(&kept, craft::labelled(&hello(), "forged")).unwrap();
+    cannot_go_back(&app, &plugins, "0.2.0", "is not kept any more").await;
+    fs::remove_file(&kept).unwrap();
+    cannot_go_back(&app, &plugins, "0.2.0", "is not kept any more").await;
+    fs::write(&kept, hello()).unwrap();
+    app.host.roll_back().await.unwrap();
+    assert!(serves(&app, "0.1.0").await);
+}
+
+#[tokio::test]
+async fn nobody_goes_back_to_what_is_not_granted_any_more_what_it_needs() {
+    let plugins = Plugins::with("hostile-waiting");
+    let granted = "auth.grants = { http = ['https://a.example'], jose = ['https://b.example'], \
+                   token_store = ['github'] }\n";
+    let app = plugins.start(granted).await;
+    let lean = plugins.put(&craft::with_version(&bytes_of("hostile"), "hostile", "0.2.0"));
+    app.host.approve(&lean, false).await.unwrap();
+    app.host.reload(config(&plugins, "")).await.unwrap();
+    cannot_go_back(&app, &plugins, "0.2.0", "it needs what it is not granted: http-client").await;
+}
+
 #[tokio::test]
 async fn a_bad_file_does_not_keep_a_server_from_starting_on_what_is_approved() {
     let plugins = Plugins::with(HELLO);
@@ -137,6 +193,51 @@ async fn a_bad_file_does_not_keep_a_server_from_starting_on_what_is_approved() {
     fs::write(kept, craft::labelled(&hello(), "forged")).unwrap();
     let Err(error) = plugins.try_start(TEAM).await else { panic!("it started") };
     assert!(error.to_string().contains("not WebAssembly"), "{error}");
+}
+
+/// Starts on a strategy by its alias.
+async fn start_by_alias(plugins: &Plugins, toml: &str) -> Result<TestApp, StartError> {
+    let toml = by_alias(plugins, toml);
+    TestApp::start_text(&plugins.database, &toml, &[], Hooks::default()).await
+}
+
+fn by_alias(plugins: &Plugins, toml: &str) -> String {
+    plugins.toml(toml).replace("strategy = 'none'", "strategy = 'no_auth'")
+}
+
+#[tokio::test]
+async fn a_bad_file_of_a_strategy_that_goes_by_an_alias_is_no_worse() {
+    let plugins = Plugins::with("none");
+    drop(start_by_alias(&plugins, "").await.unwrap());
+    plugins.put(b"garbage");
+    let app = start_by_alias(&plugins, "").await.unwrap();
+    assert_eq!(ready(&app).await["refused"]["step"], "compile");
+    assert_eq!(ready(&app).await["generation"]["name"], "none");
+    let again = Config::parse(None, &by_alias(&plugins, ""), Environment::fixed(&[]));
+    app.host.reload(again.unwrap()).await.unwrap();
+    assert_eq!(ready(&app).await["refused"]["step"], "compile");
+    drop(app);
+    // One that was taken away is not to come back.
+    fs::remove_file(plugins.file()).unwrap();
+    let Err(error) = start_by_alias(&plugins, "").await else { panic!("it started") };
+    assert!(error.to_string().contains("answers to \"no_auth\""), "{error}");
+}
+
+#[tokio::test]
+async fn where_keys_are_trusted_what_nobody_signed_is_not_even_asked_for_its_name() {
+    let (plugins, signer, none) = (Plugins::with("none"), Signer::number(1), bytes_of("none"));
+    let trusting = format!("plugins.trusted_keys = ['{}']\n", signer.public_key());
+    signer.sign(&none, &plugins.file());
+    // It would answer to the name as well.
+    let other = plugins.dir().join("other.wasm");
+    fs::write(&other, craft::labelled(&none, "other")).unwrap();
+    let logs = Logs::collect();
+    let app = start_by_alias(&plugins, &trusting).await.unwrap();
+    assert_eq!(ready(&app).await["generation"]["digest"], digest(&none));
+    assert!(logs.text().contains("other.wasm: it is not signed"), "{}", logs.text());
+    drop(app);
+    let Err(error) = start_by_alias(&plugins, "").await else { panic!("it started") };
+    assert!(error.to_string().contains("answer to \"no_auth\"; name one of the files"), "{error}");
 }
 
 #[tokio::test]
@@ -186,12 +287,7 @@ async fn a_folder_that_cannot_be_written_serves_what_is_there_and_takes_nothing_
 async fn a_component_cannot_take_the_place_of_what_was_approved_by_its_own_name() {
     // By the alias that the operator chose, a file of another name is found first.
     let plugins = Plugins::with("none");
-    let toml = plugins.toml("").replace("strategy = 'none'", "strategy = 'no_auth'");
-    let start = || {
-        let hooks = vestibule::engine::Hooks::default();
-        vestibule_tests::TestApp::start_text(&plugins.database, &toml, &[], hooks)
-    };
-    let app = start().await.unwrap();
+    let app = start_by_alias(&plugins, "").await.unwrap();
     let named = craft::with_text(&hello(), "hello-strategy0.1.0", "no_auth-strate0.1.0");
     fs::write(plugins.dir().join("no_auth.wasm"), named).unwrap();
     let error = app.host.look().await.unwrap_err().to_string();

@@ -45,14 +45,25 @@ async fn a_strategy_that_breaks_for_many_stays_closed_where_there_is_nothing_to_
     assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "{}", reply.body);
     assert!(logs.text().contains("the strategy breaks for many"), "{}", logs.text());
     let told = ready(&app).await;
+    // Whoever looks at either learns what ends it.
+    let mend = told["quarantined"]["mend"].as_str().expect("a way out");
+    assert!(mend.contains("`vestibule plugin approve`") && mend.contains("SIGHUP"), "{mend}");
+    assert!(logs.text().contains(mend), "{}", logs.text());
     assert_eq!(told["generation"]["quarantined"], true, "{told}");
     assert!(told["quarantined"]["in_its_place"].is_null(), "{told}");
 
-    // Another generation ends it, and so does the configuration read again.
-    let toml = plugins.toml("");
-    let environment = vestibule::config::Environment::fixed(&[]);
-    let config = vestibule::config::Config::parse(None, &toml, environment).unwrap();
-    app.host.reload(config).await.unwrap();
+    // Time alone does not end it, nor another look at the same file.
+    app.clock.advance(24 * 3_600);
+    app.host.look().await.unwrap();
+    assert_eq!(ask(&app, "198.51.100.1", "ok").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    // The configuration read again does, and so does another component.
+    app.host.reload(super::config(&plugins, "")).await.unwrap();
+    assert_eq!(ask(&app, "198.51.100.1", "ok").await.status, StatusCode::OK);
+    assert!(ready(&app).await["quarantined"].is_null());
+    break_for(&app, 8).await;
+    assert_eq!(ask(&app, "198.51.100.1", "ok").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    plugins.put(&craft::with_version(&bytes_of("hostile"), "hostile", "0.2.0"));
+    app.host.look().await.unwrap();
     assert_eq!(ask(&app, "198.51.100.1", "ok").await.status, StatusCode::OK);
     assert!(ready(&app).await["quarantined"].is_null());
 }

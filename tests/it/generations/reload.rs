@@ -1,21 +1,13 @@
 //! The configuration, read again while requests run.
 
 use http::StatusCode;
-use vestibule::{
-    config::{Config, Environment},
-    host::ReloadError,
-};
+use vestibule::host::ReloadError;
 use vestibule_tests::{
     TestApp,
     plugins::{Plugins, ready},
 };
 
-use super::{HELLO, TEAM, newer, serves};
-
-fn config(plugins: &Plugins, toml: &str) -> Config {
-    let text = plugins.toml(toml);
-    Config::parse(None, &text, Environment::fixed(&[])).expect("it is well formed")
-}
+use super::{HELLO, TEAM, config, newer, serves};
 
 async fn status(app: &TestApp, team: &str) -> StatusCode {
     app.anonymous().with("x-team", team).get("/auth/session").await.status

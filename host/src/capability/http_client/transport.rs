@@ -176,11 +176,10 @@ fn told(error: &(dyn Error + 'static)) -> HttpError {
     let mut cause = error;
     loop {
         if let Some(forbidden) = cause.downcast_ref::<Forbidden>() {
-            tracing::warn!(
+            tracing::debug!(
                 host = forbidden.host,
                 address = %forbidden.address,
-                "a granted name stands for an address that it may not stand for; \
-                 to mean it, grant the address itself"
+                "a granted name stands for an address that it may not stand for"
             );
             return HttpError::ForbiddenAddress;
         }

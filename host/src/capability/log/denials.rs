@@ -8,9 +8,12 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use tokio::runtime::Handle;
 use url::Url;
 
-use crate::{capability::Granted, config::Grants, identity::RequestId, text::escape};
+use crate::{
+    capability::Granted, config::Grants, identity::RequestId, store::AuditEntry, text::escape,
+};
 
 /// For how long a target is not told again, in seconds.
 const QUIET: u64 = 60;
@@ -26,6 +29,9 @@ const MAX_TARGET_BYTES: usize = 256;
 pub(crate) enum Denied<'a> {
     /// To send a request to this origin.
     Origin(&'a str),
+    /// To send a request to this origin, which is granted and stands for an address that
+    /// it may not stand for.
+    Address(&'a str),
     /// To send a browser to this origin.
     Browser(&'a str),
     /// To verify a token of this issuer.
@@ -40,6 +46,7 @@ impl<'a> Denied<'a> {
     fn what(self) -> &'static str {
         match self {
             Self::Origin(_) => "an origin",
+            Self::Address(_) => "an address by its name",
             Self::Browser(_) => "a place for browsers",
             Self::Issuer(_) => "an issuer",
             Self::Token(_) => "a stored token",
@@ -50,6 +57,7 @@ impl<'a> Denied<'a> {
     fn target(self) -> &'a str {
         match self {
             Self::Origin(target)
+            | Self::Address(target)
             | Self::Browser(target)
             | Self::Issuer(target)
             | Self::Token(target)
@@ -64,7 +72,7 @@ impl<'a> Denied<'a> {
             Self::Browser(_) => Some("browser"),
             Self::Issuer(_) => Some("jose"),
             Self::Token(_) => Some("token_store"),
-            Self::Secret(_) => None,
+            Self::Address(_) | Self::Secret(_) => None,
         }
     }
 
@@ -87,6 +95,9 @@ impl<'a> Denied<'a> {
 
     /// The lines that grant it beside what is granted already.
     fn lines(self, shown: &str, grants: &Grants) -> String {
+        if let Self::Address(_) = self {
+            return "to mean it, grant the address itself".to_owned();
+        }
         let Some(key) = self.key() else {
             return format!(
                 "no configuration can give it, because the strategy's description declares no \
@@ -162,8 +173,8 @@ impl Denials {
 }
 
 impl Granted {
-    /// Tells the operator of a refusal, and how it would be none. Nothing is told of
-    /// a component that is only looked at.
+    /// Tells the operator of a refusal, and how it would be none, and writes it down.
+    /// Nothing is told of a component that is only looked at.
     pub(crate) fn deny(&self, request: RequestId, denied: Denied<'_>) {
         let Some(denials) = &self.denials else { return };
         let (what, strategy) = (denied.what(), self.strategy.as_str());
@@ -182,15 +193,41 @@ impl Granted {
                     suppressed,
                     "the strategy asked for {what} that is not granted; {lines}"
                 );
+                self.write_down(request, Some(target), format!("{what} that is not granted"));
             }
-            Verdict::TooMany(suppressed) => tracing::warn!(
-                strategy.name = strategy,
-                request.id = %request,
-                suppressed,
-                "the strategy asks for more than {MAX_TARGETS} things a minute that are not granted"
-            ),
+            Verdict::TooMany(suppressed) => {
+                let many = format!("more than {MAX_TARGETS} things a minute that are not granted");
+                tracing::warn!(
+                    strategy.name = strategy,
+                    request.id = %request,
+                    suppressed,
+                    "the strategy asks for {many}"
+                );
+                self.write_down(request, None, many);
+            }
             Verdict::Count => {}
         }
+    }
+
+    /// Writes a refusal down, while the call goes on.
+    fn write_down(&self, request: RequestId, target: Option<&str>, reason: String) {
+        let (Some(store), Ok(runtime)) = (self.store.clone(), Handle::try_current()) else {
+            return;
+        };
+        let entry = AuditEntry {
+            action: "strategy.reach".to_owned(),
+            target: target.map(str::to_owned),
+            outcome: "refused".to_owned(),
+            reason: Some(reason),
+            strategy_digest: Some(self.digest.clone()),
+            request_id: Some(request.to_string()),
+            ..AuditEntry::default()
+        };
+        runtime.spawn(async move {
+            if let Err(error) = store.note(&entry).await {
+                tracing::error!(%error, action = entry.action, "the audit has a gap");
+            }
+        });
     }
 }
 

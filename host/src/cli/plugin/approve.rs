@@ -28,7 +28,8 @@ const ROLLBACK_EXAMPLES: &str = "Examples:
 A server that runs follows at once. The file that is left stays where it is, and is not
 taken again without approval.
 
-Exit status: 0 done, 2 there is nothing to go back to.";
+Exit status: 0 done, 2 there is nothing to go back to, or it cannot serve as things are
+configured, and nothing is changed.";
 
 /// Show what a component asks for, and approve it.
 #[derive(Debug, Args)]
@@ -95,17 +96,17 @@ pub(in crate::cli) struct Rollback {
 
 impl Rollback {
     pub(super) fn run(&self) -> ExitCode {
-        let config = match self.config.load() {
-            Ok(config) => config,
-            Err(error) => return refuse(error),
-        };
-        match Proposal::roll_back(&config, &self.name, &Clock::System) {
+        let gone_back = self.config.load().map_err(anyhow::Error::from).and_then(|config| {
+            let going_back = Proposal::roll_back(&config, &self.name, &Clock::System);
+            Ok(runtime()?.block_on(going_back)?)
+        });
+        match gone_back {
             Ok(record) => {
                 let (name, version, digest) = (record.name, record.version, record.digest);
                 println!("went back to {name} {version} (sha256 {digest})");
                 ExitCode::SUCCESS
             }
-            Err(error) => refuse(error),
+            Err(error) => refuse(format_args!("{error:#}")),
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Why a component cannot be used: one variant for each step of the pipeline.
 
-use std::{io, path::Path};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use super::MAX_FILE_BYTES;
 use crate::engine::{call::CallError, settings::SettingsError};
@@ -14,6 +17,14 @@ pub enum LoadError {
     /// There is no file of that name, and no component answers to the name.
     #[error("{0}")]
     NotFound(String),
+    /// No component answers to the name, and some could not be asked.
+    #[error("{what}")]
+    NoneAnswers {
+        /// What there is.
+        what: String,
+        /// What could not be asked.
+        passed_over: Vec<PathBuf>,
+    },
     /// The path is a folder or a device.
     #[error("it is not a file; name a component file")]
     NotAFile,
@@ -127,9 +138,11 @@ impl LoadError {
     #[must_use]
     pub fn at(&self, path: &Path) -> String {
         match self {
-            Self::NotFound(_) | Self::TrustedKey(_) | Self::Settings(_) | Self::CaFile(_) => {
-                self.to_string()
-            }
+            Self::NotFound(_)
+            | Self::NoneAnswers { .. }
+            | Self::TrustedKey(_)
+            | Self::Settings(_)
+            | Self::CaFile(_) => self.to_string(),
             _ => format!("{}: {self}", path.display()),
         }
     }
@@ -138,7 +151,7 @@ impl LoadError {
     #[must_use]
     pub fn step(&self) -> &'static str {
         match self {
-            Self::NotFound(_) => "find",
+            Self::NotFound(_) | Self::NoneAnswers { .. } => "find",
             Self::Read(_) | Self::NotAFile | Self::Changing | Self::TooLarge(_) => "read",
             Self::DigestMismatch { .. } => "pin",
             Self::TrustedKey(_) | Self::Unsigned | Self::WrongSignature => "signature",

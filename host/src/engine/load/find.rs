@@ -29,15 +29,17 @@ impl Engine {
                 dir.display()
             ))
         })?;
-        let mut found = Vec::new();
+        let (mut found, mut passed_over) = (Vec::new(), Vec::new());
         for file in files {
-            match self.inspect(&file).await {
+            match self.inspect_trusted(&file, config).await {
                 Ok(inspection) => found.push((file, inspection.description)),
-                Err(error) => tracing::warn!("passed over {}", error.at(&file)),
+                Err(error) => {
+                    tracing::warn!("passed over {}", error.at(&file));
+                    passed_over.push(file);
+                }
             }
         }
-        let mistake =
-            |what: String| LoadError::NotFound(config.source.mistake(&["auth", "strategy"], &what));
+        let mistake = |what: String| config.source.mistake(&["auth", "strategy"], &what);
         // A name beats an alias, so that no component can take another's place.
         let has_name = |(_, description): &&(PathBuf, Description)| description.name == name;
         let mut answering: Vec<_> = found.iter().filter(has_name).collect();
@@ -55,19 +57,24 @@ impl Engine {
                 let hint = config::did_you_mean(name, names().map(String::as_str));
                 let known: Vec<&str> = names().map(String::as_str).collect();
                 let known = if known.is_empty() { "nothing".to_owned() } else { known.join(", ") };
-                Err(mistake(format!(
+                let what = mistake(format!(
                     "no component in {} answers to {name:?}{hint}; there is {known}; \
                      put {name}.wasm there or set [plugins] dir",
                     dir.display()
-                )))
+                ));
+                Err(if passed_over.is_empty() {
+                    LoadError::NotFound(what)
+                } else {
+                    LoadError::NoneAnswers { what, passed_over }
+                })
             }
             several => {
                 let files: Vec<String> =
                     several.iter().map(|(file, _)| file.display().to_string()).collect();
-                Err(mistake(format!(
+                Err(LoadError::NotFound(mistake(format!(
                     "{} answer to {name:?}; name one of the files",
                     files.join(" and ")
-                )))
+                ))))
             }
         }
     }

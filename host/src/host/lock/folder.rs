@@ -12,6 +12,7 @@ use crate::{
     config::Config,
     engine::{ComponentFile, signature_path},
     hex,
+    host::StartError,
     store::random_bytes,
 };
 
@@ -37,6 +38,20 @@ impl Folder {
             name: name.to_string_lossy().into_owned(),
             locked: config.plugins.locked,
         }
+    }
+
+    /// The same, where the configuration does not name a file from elsewhere.
+    pub(crate) fn named(config: &Config) -> Result<Self, StartError> {
+        let (folder, path) = (Self::of(config), Path::new(&config.auth.strategy));
+        if config.auth.strategy.contains('/') && Self::around(config, path).is_none() {
+            return Err(folder.wrong(LockError::Outside(path.to_owned())));
+        }
+        Ok(folder)
+    }
+
+    /// What is wrong with the lock, as a start tells it.
+    pub(crate) fn wrong(&self, source: LockError) -> StartError {
+        StartError::Lock { path: self.lock_path(), source }
     }
 
     /// The same where a component is in it.
@@ -123,15 +138,28 @@ impl Folder {
         Ok(())
     }
 
-    /// Goes back to the component before; answers what is approved now.
-    pub(crate) fn roll_back(&self, now: u64) -> Result<Record, LockError> {
+    /// What was approved before, and where it is kept.
+    pub(crate) fn previous(&self) -> Result<(Record, PathBuf), LockError> {
+        let name = || self.name.clone();
+        let previous = self.entry()?.and_then(|entry| entry.previous);
+        let previous = previous.ok_or_else(|| LockError::NoPrevious(name()))?;
+        let path = self.kept_at(&previous.digest);
+        if path.exists() {
+            Ok((previous, path))
+        } else {
+            Err(LockError::NotKept { name: name(), digest: previous.digest })
+        }
+    }
+
+    /// Goes back to the component before, which is this one unless somebody was faster.
+    pub(crate) fn roll_back(&self, to: &Record, now: u64) -> Result<(), LockError> {
         self.change(|lock| {
-            let approved = lock.roll_back(&self.name, written_down(now))?.approved.clone();
-            if !self.kept_at(&approved.digest).exists() {
-                let name = self.name.clone();
-                return Err(LockError::NotKept { name, digest: approved.digest });
+            let approved = &lock.roll_back(&self.name, written_down(now))?.approved;
+            if approved.digest == to.digest {
+                Ok(())
+            } else {
+                Err(LockError::Changed { found: approved.digest.clone() })
             }
-            Ok(approved)
         })
     }
 

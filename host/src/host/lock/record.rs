@@ -108,14 +108,15 @@ impl Record {
         if self.digest == approved.digest {
             return Ok(Standing::Approved);
         }
+        let more = self.asks_beyond(approved);
         if self.is_older_than(approved) {
             return Err(LockError::Older {
                 name: name.to_owned(),
                 found: self.version.clone(),
                 approved: approved.version.clone(),
+                more,
             });
         }
-        let more = self.asks_beyond(approved);
         if more.is_empty() {
             Ok(Standing::Upgrade)
         } else {

@@ -38,6 +38,7 @@ pub(super) async fn figures(_: Operator, State(host): State<Host>) -> Json<Value
         "total": times(&read.total),
         "strategy_time": times(&read.guest),
         "outbound": times(&read.outbound),
+        "database": times(&read.database),
         "quarantined": host.registry().quarantined().is_some(),
         "running": running,
         "places": places,

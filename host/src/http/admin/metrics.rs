@@ -1,15 +1,18 @@
 //! `GET /metrics`: what is counted, for Prometheus.
 
-use axum::{extract::State, response::IntoResponse};
-use http::{HeaderMap, header};
+use axum::{
+    extract::{FromRequestParts as _, Request, State},
+    response::IntoResponse,
+};
+use http::header;
 
 use super::{
-    Problem,
+    Operator, Problem,
     exposition::{Exposition, Family, Kind, Value},
 };
 use crate::{
     host::Host,
-    http::{credential, templates::TEMPLATES},
+    http::templates::TEMPLATES,
     metrics::{Pairs, Times},
 };
 
@@ -19,11 +22,11 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 #[utoipa::path(get, path = "/metrics", responses((status = 200, description = "The metrics")))]
 pub(super) async fn metrics(
     State(host): State<Host>,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<impl IntoResponse, Problem> {
     let open = host.config().server.admin.as_ref().is_some_and(|admin| admin.open_metrics);
     if !open {
-        credential::operator(&host, &headers)?;
+        Operator::from_request_parts(&mut request.into_parts().0, &host).await?;
     }
     let text = Exposition::new(families(&host)).text();
     let text = text.map_err(|_| Problem::broken().because("the metrics cannot be written"))?;
@@ -75,6 +78,7 @@ fn families(host: &Host) -> Vec<Family> {
             &read.guest,
         ),
         times("outbound_seconds", "Time that other servers took to reply", &read.outbound),
+        times("database_seconds", "Time that the database took, waiting included", &read.database),
         answers,
         labelled("outbound_requests", "Requests to other servers", "outcome", &read.exchanges),
         labelled(

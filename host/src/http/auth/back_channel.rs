@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::audited;
 use crate::{
-    engine::SessionSelector,
+    engine::{SessionSelector, Strategy},
     host::Host,
     http::{Problem, count::Peer, trail::Trail},
     identity::Refusal,
@@ -44,17 +44,18 @@ pub(in crate::http) async fn back_channel(
     request: Request,
 ) -> Result<(), Problem> {
     let (parts, body) = request.into_parts();
-    let trail = Trail::of(&parts, &host);
-    Peer::of(&parts, &host).asks(&host, told(&host, body, &trail)).await
+    let generation = host.registry().current();
+    let trail = Trail::of(&parts, &host, &generation);
+    let peer = Peer::of(&parts, &generation.config().server);
+    peer.asks(&host, told(&host, &generation, body, &trail)).await
 }
 
-async fn told(host: &Host, body: Body, trail: &Trail) -> Result<(), Problem> {
+async fn told(host: &Host, strategy: &Strategy, body: Body, trail: &Trail) -> Result<(), Problem> {
     let id = trail.id();
-    let strategy = host.registry().current();
     if strategy.description().log_in.is_none() {
         return Err(Problem::absent("the strategy has no log-in"));
     }
-    let patience = host.config().server.body_timeout;
+    let patience = strategy.config().server.body_timeout;
     let form = timeout(patience, to_bytes(body, MAX_BYTES)).await;
     let form = form.map_err(|_| Problem::too_slow())?.map_err(|_| Problem::too_large())?;
     let token = token_of(&form).ok_or_else(|| {

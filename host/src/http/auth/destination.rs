@@ -4,8 +4,9 @@ use http::HeaderMap;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
-use super::{Query, return_to::checked};
+use super::{Query, return_to::target};
 use crate::{
+    config::Config,
     host::Host,
     http::{Problem, authz::hosts::Wanted, session::Cookies},
     store::SessionKey,
@@ -20,12 +21,18 @@ pub(super) enum Destination {
 }
 
 impl Destination {
-    pub(super) fn of(query: &Query, host: &Host, origin: &Url) -> Result<Option<Self>, Problem> {
+    pub(super) fn of(
+        query: &Query,
+        host: &Host,
+        config: &Config,
+        origin: &Url,
+    ) -> Result<Option<Self>, Problem> {
         if let Some(sealed) = query.only("to")? {
-            let wanted = Wanted::opened(host, sealed);
+            let wanted = Wanted::opened(host, config, sealed);
             return Ok(wanted.map(|wanted| Self::App(wanted, sealed.to_owned())));
         }
-        let named = query.only("return_to")?.and_then(|to| checked(to, host, origin));
+        let allowed = &config.server.allowed_origins;
+        let named = query.only("return_to")?.and_then(|to| target(to, origin, allowed));
         Ok(named.map(Self::Named))
     }
 
@@ -56,13 +63,18 @@ impl Destination {
     }
 
     /// Where a browser goes that is signed in; nowhere where an app could not know it.
-    pub(super) fn reached(self, host: &Host, headers: &HeaderMap) -> Option<String> {
+    pub(super) fn reached(
+        self,
+        host: &Host,
+        config: &Config,
+        headers: &HeaderMap,
+    ) -> Option<String> {
         match self {
             Self::Named(to) => Some(to),
             Self::App(wanted, _) => {
-                let cookies = Cookies::of(&host.config().server);
+                let cookies = Cookies::of(&config.server);
                 let key = cookies.session(headers).ok().flatten().and_then(SessionKey::parse)?;
-                wanted.reached_with(host, &key)
+                wanted.reached_with(host, config, &key)
             }
         }
     }

@@ -12,7 +12,8 @@ use utoipa::ToSchema;
 
 use super::{audited, origin, request_id, shown_host};
 use crate::{
-    engine::LogOutRedirect,
+    config::Server,
+    engine::{LogOutRedirect, Strategy},
     host::Host,
     http::{
         Problem,
@@ -46,13 +47,15 @@ pub(in crate::http) async fn log_out(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let origin = origin(&host)?;
-    let elsewhere = end(&host, &parts, &origin).await.map_err(Problem::for_a_person)?;
+    let generation = host.registry().current();
+    let server = &generation.config().server;
+    let origin = origin(server)?;
+    let elsewhere = end(&host, &generation, &parts).await.map_err(Problem::for_a_person)?;
     let page = match elsewhere {
         Some(location) => pages::leaving(location.as_str()),
         None => pages::signed_out(&shown_host(&origin)),
     };
-    Ok(without_session(&host, page.into_response()))
+    Ok(without_session(server, page.into_response()))
 }
 
 /// The same for scripts. It never fails for want of an identity provider.
@@ -65,9 +68,10 @@ pub(in crate::http) async fn api_log_out(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    end(&host, &parts, &origin(&host)?).await?;
+    let generation = host.registry().current();
+    end(&host, &generation, &parts).await?;
     let answer = Json(Message { message: "User logged out" }).into_response();
-    Ok(without_session(&host, answer))
+    Ok(without_session(&generation.config().server, answer))
 }
 
 /// Whether what a client presents is good.
@@ -84,9 +88,12 @@ pub(in crate::http) async fn authenticate(
 ) -> Result<Json<Message>, Result<Unauthenticated, Problem>> {
     let (parts, _) = request.into_parts();
     let id = request_id(&parts);
-    let no = || Ok(Unauthenticated(Cookies::of(&host.config().server).no_session()));
-    let peer = Peer::of(&parts, &host);
-    match peer.asks(&host, who_calls(&parts, &host, Door::Own, id)).await {
+    let generation = host.registry().current();
+    let server = &generation.config().server;
+    let no = || Ok(Unauthenticated(Cookies::of(server).no_session()));
+    let peer = Peer::of(&parts, server);
+    let asked = who_calls(&parts, &host, &generation, Door::Own(server), id);
+    match peer.asks(&host, asked).await {
         Ok(Some(_)) => Ok(Json(Message { message: "User authenticated" })),
         Ok(None) => Err(no()),
         Err(problem) if problem.is_bad_credential() => Err(no()),
@@ -96,13 +103,15 @@ pub(in crate::http) async fn authenticate(
 
 /// Ends the session that a request presents, whatever the identity provider
 /// says of it; where it has a page to visit, its address.
-async fn end(host: &Host, parts: &Parts, origin: &Url) -> Result<Option<Url>, Problem> {
-    let cookies = Cookies::of(&host.config().server);
+async fn end(host: &Host, generation: &Strategy, parts: &Parts) -> Result<Option<Url>, Problem> {
+    let server = &generation.config().server;
+    let origin = origin(server)?;
+    let cookies = Cookies::of(server);
     let key = cookies.session(&parts.headers)?.and_then(SessionKey::parse);
     // A page of another site comes without the cookie, and its answer could
     // delete it all the same.
     if key.is_some() || parts.headers.contains_key(header::ORIGIN) {
-        refuse_foreign_origin(host, &parts.headers)?;
+        refuse_foreign_origin(server, &parts.headers)?;
     }
     let Some(key) = key else { return Ok(None) };
     let session = host.store().session(&key).await;
@@ -110,33 +119,34 @@ async fn end(host: &Host, parts: &Parts, origin: &Url) -> Result<Option<Url>, Pr
     // ends as well.
     host.store().end_session(&key).await?;
     let Ok(Some(session)) = session else { return Ok(None) };
-    let trail = Trail::of(parts, host);
+    let trail = Trail::of(parts, host, generation);
     audited(&trail, "log-out", Some(&session.user), None).await;
     let presented = PresentedSession { user: session.user, content: session.content };
-    Ok(idp_page(host, &presented, origin, trail.id()).await)
+    Ok(idp_page(generation, &presented, &origin, trail.id()).await)
 }
 
 /// Ends a session that was presented to an app, and so at every host; where the
 /// identity provider has a page to visit, its address.
 pub(in crate::http) async fn end_everywhere(
     host: &Host,
+    generation: &Strategy,
     session: Session,
     trail: &Trail,
 ) -> Result<Option<Url>, Problem> {
     host.store().end_this(&session).await?;
     audited(trail, "log-out", Some(&session.user), None).await;
     let presented = PresentedSession { user: session.user, content: session.content };
-    Ok(idp_page(host, &presented, &origin(host)?, trail.id()).await)
+    let origin = origin(&generation.config().server)?;
+    Ok(idp_page(generation, &presented, &origin, trail.id()).await)
 }
 
 async fn idp_page(
-    host: &Host,
+    strategy: &Strategy,
     session: &PresentedSession,
     origin: &Url,
     id: RequestId,
 ) -> Option<Url> {
     let back = format!("{}/auth/login", origin.origin().ascii_serialization());
-    let strategy = host.registry().current();
     let reason = match strategy.log_out(session, &back, id).await {
         Ok(Ok(redirect)) => return redirect.map(address),
         Ok(Err(refusal)) => refusal.to_string(),
@@ -155,8 +165,8 @@ fn address(redirect: LogOutRedirect) -> Url {
     location
 }
 
-fn without_session(host: &Host, mut response: Response) -> Response {
-    let cookie = HeaderValue::from_static(Cookies::of(&host.config().server).no_session());
+fn without_session(server: &Server, mut response: Response) -> Response {
+    let cookie = HeaderValue::from_static(Cookies::of(server).no_session());
     let headers: &mut HeaderMap = response.headers_mut();
     headers.append(header::SET_COOKIE, cookie);
     response

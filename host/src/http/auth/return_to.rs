@@ -3,17 +3,11 @@
 
 use url::Url;
 
-use crate::host::Host;
-
 /// The longest target, in bytes: a cookie carries it.
 const MAX_BYTES: usize = 512;
 
 /// The target where it is one; else there is none, and nobody is told why.
-pub(super) fn checked(to: &str, host: &Host, origin: &Url) -> Option<String> {
-    target(to, origin, &host.config().server.allowed_origins)
-}
-
-fn target(to: &str, origin: &Url, allowed: &[Url]) -> Option<String> {
+pub(super) fn target(to: &str, origin: &Url, allowed: &[Url]) -> Option<String> {
     // Browsers read a backslash as a slash, and pass over control characters.
     let plain = to.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
     if to.len() > MAX_BYTES || !plain {

@@ -67,10 +67,10 @@ impl Wanted {
     }
 
     /// Opens it; `None` where it is none, or too old, or its app is there no more.
-    pub(in crate::http) fn opened(host: &Host, sealed: &str) -> Option<Self> {
+    pub(in crate::http) fn opened(host: &Host, config: &Config, sealed: &str) -> Option<Self> {
         let wanted: Self = host.store().open_carried(WANTED, sealed)?;
         let over_at = wanted.at.saturating_add(WANTED_SECONDS);
-        let has_app = app_of(&host.config(), &wanted.url).is_some();
+        let has_app = app_of(config, &wanted.url).is_some();
         (host.clock().now() < over_at && has_app).then_some(wanted)
     }
 
@@ -79,10 +79,14 @@ impl Wanted {
     }
 
     /// Where a browser with a session goes to get there.
-    pub(in crate::http) fn reached_with(self, host: &Host, key: &SessionKey) -> Option<String> {
-        let config = host.config();
-        let app = app_of(&config, &self.url)?;
-        if is_own_host(&config, app) {
+    pub(in crate::http) fn reached_with(
+        self,
+        host: &Host,
+        config: &Config,
+        key: &SessionKey,
+    ) -> Option<String> {
+        let app = app_of(config, &self.url)?;
+        if is_own_host(config, app) {
             return Some(self.url);
         }
         let origin = app.origin.origin().ascii_serialization();
@@ -134,7 +138,7 @@ pub(in crate::http) async fn enter(
 ) -> Result<Response, Problem> {
     let config = host.config();
     let app = app_here(&config, &headers).map_err(Problem::for_a_person)?;
-    let wanted = Wanted::opened(&host, &entering.to);
+    let wanted = Wanted::opened(&host, &config, &entering.to);
     let Some(wanted) = wanted.filter(|wanted| app_of(&config, &wanted.url) == Some(app)) else {
         return Err(strayed());
     };
@@ -143,7 +147,7 @@ pub(in crate::http) async fn enter(
     let mark = cookies.browser(&headers).filter(|mark| is_mark(mark)).map(str::to_owned);
     let mark = mark.unwrap_or_else(|| BASE64_URL_SAFE_NO_PAD.encode(random_bytes::<32>()));
     let wanted = Wanted { browser: Some(digest(&mark)), ..wanted };
-    let own = origin(&host)?.origin().ascii_serialization();
+    let own = origin(&config.server)?.origin().ascii_serialization();
     let log_in = format!("{own}/auth/login?to={}", wanted.sealed(&host));
     let mut response = redirect(&log_in);
     let cookie = cookies.new_browser(&mark, MARK_SECONDS);
@@ -202,8 +206,9 @@ pub(in crate::http) async fn leave(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    let config = host.config();
-    let app = app_here(&config, &parts.headers)?;
+    let generation = host.registry().current();
+    let server = &generation.config().server;
+    let app = app_here(generation.config(), &parts.headers)?;
     let asked_from = only_value(&parts.headers, header::ORIGIN)?;
     if asked_from != Some(app.origin.origin().ascii_serialization().as_str()) {
         let told = "a log-out needs the Origin of the app";
@@ -212,8 +217,8 @@ pub(in crate::http) async fn leave(
     let session = credential::session(&host, &parts.headers, Door::App(app)).await;
     let page = match session.map(|session| session.map(|session| *session)) {
         Ok(Some(session)) => {
-            let trail = Trail::of(&parts, &host);
-            log_out::end_everywhere(&host, session, &trail).await?
+            let trail = Trail::of(&parts, &host, &generation);
+            log_out::end_everywhere(&host, &generation, session, &trail).await?
         }
         Ok(None) => None,
         // It is over already.
@@ -222,7 +227,7 @@ pub(in crate::http) async fn leave(
     };
     let mut response = match page {
         Some(location) => pages::leaving(location.as_str()).into_response(),
-        None => redirect(&format!("{}/auth/login", origin(&host)?.origin().ascii_serialization())),
+        None => redirect(&format!("{}/auth/login", origin(server)?.origin().ascii_serialization())),
     };
     let cookie = HeaderValue::from_static(Cookies::of_app(app).no_session());
     response.headers_mut().append(header::SET_COOKIE, cookie);

@@ -10,7 +10,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::{
     assertion::Claims,
-    config::App,
+    config::{App, Server},
     context::UserContext,
     host::Host,
     http::{Problem, auth::origin},
@@ -27,6 +27,7 @@ const UNSAFE_IN_LIST: &AsciiSet = &UNSAFE.add(b',').add(b' ');
 /// The headers for an app; without a user, all of them empty.
 pub(super) async fn headers(
     host: &Host,
+    server: &Server,
     app: &App,
     user: Option<&UserContext>,
 ) -> Result<HeaderMap, Problem> {
@@ -47,7 +48,7 @@ pub(super) async fn headers(
         (&names.groups, groups.join(",")),
         (&names.name, encoded(identity.display_name.as_deref().unwrap_or_default())),
         (&names.email, encoded(email.unwrap_or_default())),
-        (&names.assertion, assertion(host, app, user).await?),
+        (&names.assertion, assertion(host, server, app, user).await?),
     ];
     if values.iter().map(|(_, value)| value.len()).sum::<usize>() > MAX_BYTES {
         // Part of it would be a lie.
@@ -61,11 +62,16 @@ pub(super) async fn headers(
     values.into_iter().map(header).collect()
 }
 
-async fn assertion(host: &Host, app: &App, user: &UserContext) -> Result<String, Problem> {
+async fn assertion(
+    host: &Host,
+    server: &Server,
+    app: &App,
+    user: &UserContext,
+) -> Result<String, Problem> {
     let identity = user.identity();
     let token = host
         .assert(&Claims {
-            iss: &origin(host)?.origin().ascii_serialization(),
+            iss: &origin(server)?.origin().ascii_serialization(),
             aud: &app.origin.origin().ascii_serialization(),
             sub: user.user_id().as_str(),
             org: user.scope().org.as_str(),

@@ -7,7 +7,7 @@ use crate::{
     config::DatabaseUrl,
     store::{
         StoreError,
-        db::{Db, Missing, read},
+        db::{Db, Driver, Missing, read},
     },
 };
 
@@ -68,9 +68,9 @@ impl Source {
                 name.bytes()
                     .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
             };
-            let type_of = match &self.0 {
-                Db::Sqlite { .. } => "typeof",
-                Db::Postgres(_) => "pg_typeof",
+            let type_of = match &self.0.driver {
+                Driver::Sqlite { .. } => "typeof",
+                Driver::Postgres(_) => "pg_typeof",
             };
             let select = |name: &String| {
                 format!(
@@ -97,15 +97,15 @@ impl Source {
     }
 
     fn read_as_text(&self, Column { name, instant }: Column) -> String {
-        match (&self.0, instant) {
+        match (&self.0.driver, instant) {
             (_, false) => format!("cast({name} as text) as {name}"),
             // A date that cannot be read must not look like none.
-            (Db::Sqlite { .. }, true) => format!(
+            (Driver::Sqlite { .. }, true) => format!(
                 "case when {name} is null then null
                      when typeof({name}) in ('integer', 'real') then cast({name} as text)
                      else coalesce(strftime('%s', {name}), 'not a date') end as {name}"
             ),
-            (Db::Postgres(_), true) => {
+            (Driver::Postgres(_), true) => {
                 format!("cast(cast(extract(epoch from {name}) as bigint) as text) as {name}")
             }
         }

@@ -353,7 +353,11 @@ const approve = (refused, current) => attempt(async () => {
     difference([["-", short(current.digest)], ["+", short(refused.digest)], ...asks]),
   ];
   if (!(await confirmed("Approve this component?", make("div", {}, body), "Approve"))) return;
-  await ask("strategies/approve", "POST", { digest: refused.digest, allow_downgrade: true });
+  if (refused.downgrade) {
+    const warning = "Its version is lower than the approved one. Faults that were mended since are in it again.";
+    if (!(await confirmed("Take a lower version?", make("p", {}, warning), "Take the lower version", true))) return;
+  }
+  await ask("strategies/approve", "POST", { digest: refused.digest, allow_downgrade: refused.downgrade });
   tell("Approved. It serves now.");
   await show();
 });
