@@ -13,7 +13,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use sqlx::FromRow;
 
-use self::key::SessionId;
+pub(crate) use self::key::SessionId;
 pub use self::{key::SessionKey, lease::SessionLease, oversight::LiveSession};
 use super::{
     AuditEntry, Db, Store, StoreError, change, instant, read, seconds,
@@ -57,6 +57,12 @@ pub struct Session {
     pub expires_at: u64,
     /// A renewal was interrupted after it may have used up the refresh token.
     pub interrupted: bool,
+}
+
+impl Session {
+    pub(crate) fn id(&self) -> &SessionId {
+        &self.id
+    }
 }
 
 #[derive(FromRow)]
@@ -363,7 +369,7 @@ impl Store {
     }
 
     /// A session that was not used since then is over.
-    fn idle_since(&self, now: u64) -> i64 {
+    pub(super) fn idle_since(&self, now: u64) -> i64 {
         // Visits are written down once a minute.
         let idle = self.limits.load().sessions.idle.as_secs().saturating_add(SEEN_EVERY);
         i64::try_from(now)
