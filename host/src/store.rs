@@ -19,6 +19,7 @@ mod keys;
 mod leases;
 mod logins;
 mod look_up;
+mod prune;
 mod rotate;
 mod sandboxes;
 mod scope;

@@ -17,7 +17,7 @@ use crate::{
     telemetry::Traces,
 };
 
-const DAY: Duration = Duration::from_hours(24);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// Serve requests until SIGTERM or SIGINT.
 #[derive(Debug, Args)]
@@ -87,7 +87,7 @@ async fn serve(config: Config, file: ConfigFile) -> ExitCode {
             tracing::info!(%address, "listening{whom}");
         }
     }
-    let pruned = prune_daily(&host);
+    let pruned = prune_hourly(&host);
     let served = tokio::select! {
         served = http::serve(listeners, host.clone(), stop) => served,
         never = pruned => match never {},
@@ -118,15 +118,15 @@ async fn listen(server: &config::Server) -> Result<Listeners, ExitCode> {
     Ok(listeners)
 }
 
-/// Deletes what the audit need not keep, at the start and every day.
-async fn prune_daily(host: &Host) -> Infallible {
+/// Deletes what is over, at the start and every hour.
+async fn prune_hourly(host: &Host) -> Infallible {
     loop {
-        match host.store().prune_audit().await {
+        match host.store().prune().await {
             Ok(0) => {}
-            Ok(entries) => tracing::info!(entries, "old entries of the audit are deleted"),
-            Err(error) => tracing::warn!(%error, "old entries of the audit cannot be deleted"),
+            Ok(rows) => tracing::info!(rows, "what is over is deleted"),
+            Err(error) => tracing::warn!(%error, "what is over cannot be deleted"),
         }
-        tokio::time::sleep(DAY).await;
+        tokio::time::sleep(HOUR).await;
     }
 }
 

@@ -207,6 +207,13 @@ impl Store {
         {
             return;
         }
+        if let Err(error) = self.end_idle(now).await {
+            tracing::warn!(%error, "sessions that are over could not be cleared away");
+        }
+    }
+
+    /// Deletes sessions that are over, and says how many.
+    pub(super) async fn end_idle(&self, now: u64) -> Result<u64, StoreError> {
         // Whose row somebody else has at the moment can wait for the next time.
         let idle = self.idle_since(now);
         let swept = match &self.db {
@@ -215,8 +222,8 @@ impl Store {
                     .bind(instant(now))
                     .bind(idle)
                     .execute(write)
-                    .await
-                    .map(drop)
+                    .await?
+                    .rows_affected()
             }
             Db::Postgres(pool) => sqlx::query(
                 "delete from sessions where id_hash in (
@@ -226,12 +233,10 @@ impl Store {
             .bind(instant(now))
             .bind(idle)
             .execute(pool)
-            .await
-            .map(drop),
+            .await?
+            .rows_affected(),
         };
-        if let Err(error) = swept {
-            tracing::warn!(%error, "sessions that are over could not be cleared away");
-        }
+        Ok(swept)
     }
 
     /// The session that a cookie names, where it is live and its user may come in.
@@ -385,4 +390,32 @@ impl Store {
 
 fn resource(id: &SessionId) -> String {
     format!("session:{}", id.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::AssertSqlSafe;
+
+    use super::*;
+    use crate::{
+        clock::Clock,
+        config::{Config, Environment},
+        store::standing::STANDS,
+    };
+
+    #[tokio::test]
+    async fn whatever_is_asked_on_each_request_is_searched_for_by_an_index() {
+        let text = "database.url = 'sqlite::memory:'\nauth.strategy = 'none'";
+        let config = Config::parse(None, text, Environment::fixed(&[])).unwrap();
+        let store = Store::open(&config, Clock::fixed(1)).await.unwrap();
+        let Db::Sqlite { read, .. } = &store.db else { panic!("it is SQLite") };
+        for sql in [LIVE, app::LIVE, STANDS] {
+            let explain = AssertSqlSafe(format!("explain query plan {sql}"));
+            let plan: Vec<(i64, i64, i64, String)> =
+                sqlx::query_as(explain).fetch_all(read).await.unwrap();
+            let steps: Vec<_> = plan.into_iter().map(|(.., step)| step).collect();
+            assert!(steps.iter().any(|step| step.starts_with("SEARCH s USING INDEX")), "{steps:?}");
+            assert!(!steps.iter().any(|step| step.contains("SCAN s")), "{steps:?}");
+        }
+    }
 }
