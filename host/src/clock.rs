@@ -1,12 +1,8 @@
 //! The time: the one place that asks the system for it, so that tests can move it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::watch;
 
 /// A source of the current time.
 #[derive(Clone, Debug, Default)]
@@ -15,14 +11,14 @@ pub enum Clock {
     #[default]
     System,
     /// A clock that stands still until a test moves it; seconds since the Unix epoch.
-    Fixed(Arc<AtomicU64>),
+    Fixed(watch::Sender<u64>),
 }
 
 impl Clock {
     /// A clock that stands still at `now`, in seconds since the Unix epoch.
     #[must_use]
     pub fn fixed(now: u64) -> Self {
-        Self::Fixed(Arc::new(AtomicU64::new(now)))
+        Self::Fixed(watch::Sender::new(now))
     }
 
     /// Seconds since the Unix epoch; a system clock before 1970 reads as 0.
@@ -33,14 +29,26 @@ impl Clock {
             Self::System => {
                 SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
             }
-            Self::Fixed(now) => now.load(Ordering::Relaxed),
+            Self::Fixed(now) => *now.borrow(),
         }
     }
 
     /// Moves a fixed clock on by `seconds`; the system's clock is left alone.
     pub fn advance(&self, seconds: u64) {
         if let Self::Fixed(now) = self {
-            now.fetch_add(seconds, Ordering::Relaxed);
+            now.send_modify(|now| *now += seconds);
+        }
+    }
+
+    /// Waits for so many seconds to go by.
+    pub async fn pass(&self, seconds: u64) {
+        match self {
+            Self::System => tokio::time::sleep(Duration::from_secs(seconds)).await,
+            Self::Fixed(now) => {
+                let over = self.now().saturating_add(seconds);
+                // The clock is not gone while it is waited for.
+                let _ = now.subscribe().wait_for(|now| *now >= over).await;
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A user, and what they may reach: what handlers are given in the place of a
 //! user id to hand around.
 
+mod ended;
 mod paths;
 mod refresh;
 mod sessions;
@@ -22,7 +23,7 @@ use crate::{
     engine::CallError,
     host::Host,
     identity::{Identity, Refusal, RequestId, UserId},
-    store::{ApiKey, LoadedSettings, Scope, Secrets, Settings, StoreError, TokenPair},
+    store::{ApiKey, LoadedSettings, Scope, Secrets, SessionId, Settings, StoreError, TokenPair},
 };
 
 /// How a user came in.
@@ -48,6 +49,8 @@ pub struct UserContext {
     scope: Scope,
     role: Option<String>,
     method: AuthMethod,
+    /// The session that was presented.
+    session: Option<SessionId>,
     request: RequestId,
 }
 
@@ -114,6 +117,7 @@ impl Host {
             scope,
             role: found.role,
             method: AuthMethod::Restored,
+            session: None,
             request,
         })
     }
@@ -127,9 +131,10 @@ impl UserContext {
         scope: Scope,
         role: Option<String>,
         method: AuthMethod,
+        session: Option<SessionId>,
         request: RequestId,
     ) -> Self {
-        Self { host, identity, scope, role, method, request }
+        Self { host, identity, scope, role, method, session, request }
     }
 
     /// Who the user is, as the strategy says.

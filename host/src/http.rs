@@ -49,13 +49,12 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::document::Group;
 pub use self::{
-    admin::{admin_router, serve_admin},
+    admin::admin_router,
     edge::EdgeLayer,
     error::Problem,
     extract::Caller,
-    grpc::serve_envoy,
     layer::{AuthLayer, HostLayer},
-    serve::serve,
+    serve::{Listeners, serve},
 };
 use crate::host::Host;
 

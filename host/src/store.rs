@@ -19,6 +19,7 @@ mod keys;
 mod leases;
 mod logins;
 mod look_up;
+mod prune;
 mod rotate;
 mod sandboxes;
 mod scope;
@@ -26,6 +27,7 @@ mod secrets;
 mod sessions;
 mod settings;
 mod signing_keys;
+mod standing;
 mod status;
 mod tokens;
 mod users;
@@ -42,7 +44,6 @@ use arc_swap::ArcSwap;
 
 #[cfg(fuzzing)]
 pub use self::api_keys::fuzz as key_text_fuzzing;
-pub(crate) use self::signing_keys::SigningKey;
 pub use self::{
     api_keys::{ApiKey, ApiKeys, KeyRefusal, NewApiKey, NewKey, VerifiedKey},
     audit::AuditEntry,
@@ -65,6 +66,7 @@ use self::{
     audit::Ledger,
     db::{Db, Driver, Missing, change, read, transact},
 };
+pub(crate) use self::{sessions::SessionId, signing_keys::SigningKey};
 pub use crate::identity::{SessionContent, TokenPair};
 use crate::{
     cipher::Cipher,

@@ -69,7 +69,7 @@ fn nginx_conf(front: SocketAddr, always: SocketAddr, vestibule: SocketAddr) -> S
                     proxy_set_header X-Original-Method $request_method; \
                     proxy_set_header X-Forwarded-For $remote_addr;";
     format!(
-        "daemon off; pid nginx.pid; error_log stderr error; worker_processes 1;\n\
+        "daemon off; master_process off; pid nginx.pid; error_log stderr error;\n\
          events {{}}\n\
          http {{ access_log off; keepalive_requests 1000000000;\n\
          client_body_temp_path tmp/body; proxy_temp_path tmp/proxy; fastcgi_temp_path tmp/f;\n\

@@ -16,7 +16,7 @@ use vestibule::{
     clock::Clock,
     config::{Config, Environment},
     host::Host,
-    http::{serve, serve_admin},
+    http::{Listeners, serve},
     identity::SessionContent,
     store::NewApiKey,
 };
@@ -71,9 +71,9 @@ async fn main() -> anyhow::Result<()> {
         };
         let _ = tokio::task::spawn_blocking(obey).await;
     };
+    let listeners = Listeners { operators: Some(admin), ..listener.into() };
     tokio::select! {
-        served = serve(listener, host.clone(), stop) => Ok(served?),
-        never = serve_admin(admin, host.clone()) => match never {},
+        served = serve(listeners, host.clone(), stop) => Ok(served?),
         () = host.clone().watch() => Ok(()),
     }
 }

@@ -15,7 +15,7 @@ use vestibule::{
     clock::Clock,
     config::{Config, Environment},
     host::Host,
-    http::{serve, serve_envoy},
+    http::{Listeners, serve},
 };
 use vestibule_tests::{
     component,
@@ -61,16 +61,7 @@ async fn main() -> anyhow::Result<()> {
         let _ = tokio::task::spawn_blocking(obey).await;
     };
     drop(out);
-    let asked_by_envoy = async {
-        match envoy {
-            Some(listener) => serve_envoy(listener, host.clone()).await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        served = serve(listener, host.clone(), stop) => Ok(served?),
-        never = asked_by_envoy => match never {},
-    }
+    Ok(serve(Listeners { envoy, ..listener.into() }, host, stop).await?)
 }
 
 /// The apps of a configuration, which are the last thing in it.

@@ -1,6 +1,8 @@
 //! Envoy's question over gRPC, as `envoy.service.auth.v3` writes it down: encoded and
 //! read here by hand, so that the server's own messages are held against another reading.
 
+use std::{future::pending, net::SocketAddr};
+
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
@@ -10,7 +12,10 @@ use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
-use vestibule::{host::Host, http::serve_envoy};
+use vestibule::{
+    host::Host,
+    http::{Listeners, serve},
+};
 
 use crate::Reply;
 
@@ -58,12 +63,17 @@ impl Asked<'_> {
     }
 }
 
-/// Asks over a connection of its own; what becomes of the request, as an answer over HTTP
-/// would say it.
+/// Asks over a connection of its own.
 pub async fn ask(host: &Host, asked: &Asked<'_>) -> Reply {
     let answer = call(host, "Check", &asked.message()).await.expect("an answer");
-    let answer = answer.expect("a message");
-    let fields = fields(&answer);
+    told(&answer.expect("a message"))
+}
+
+/// What becomes of the request that a `CheckResponse` is about, as an answer over HTTP
+/// would say it.
+#[must_use]
+pub fn told(answer: &[u8]) -> Reply {
+    let fields = fields(answer);
     let (tag, outcome) = fields.iter().find(|(tag, _)| *tag != 1).expect("what becomes of it");
     let outcome = self::fields(outcome.bytes());
     let mut headers = HeaderMap::new();
@@ -102,37 +112,62 @@ pub async fn ask(host: &Host, asked: &Asked<'_>) -> Reply {
     Reply { status, headers, body }
 }
 
-/// Calls a method with any bytes: its message, nothing where it fails, an error where the
-/// connection is refused.
+/// Calls a method of a host with any bytes: its message, nothing where it fails, an error
+/// where the connection is refused.
 pub async fn call(host: &Host, method: &str, message: &[u8]) -> Result<Option<Bytes>, String> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
-    let address = listener.local_addr().expect("an address");
-    // Both end with this call.
-    let mut tasks = JoinSet::new();
-    let server = host.clone();
-    tasks.spawn(async move { match serve_envoy(listener, server).await {} });
-    let stream = TcpStream::connect(address).await.expect("a connection");
-    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-        .await
-        .map_err(|error| error.to_string())?;
-    tasks.spawn(async move {
-        let _ = connection.await;
-    });
-    let mut body = BytesMut::new();
-    body.put_u8(0);
-    body.put_u32(u32::try_from(message.len()).expect("a small message"));
-    body.extend_from_slice(message);
-    let request = Request::post(format!("{SERVICE}/{method}"))
-        .header(header::CONTENT_TYPE, "application/grpc")
-        .header(header::TE, "trailers")
-        .body(Full::new(body.freeze()))
-        .expect("a request");
-    let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
-    let at_once = response.headers().get("grpc-status").cloned();
-    let body = response.into_body().collect().await.map_err(|error| error.to_string())?;
-    let status = body.trailers().and_then(|trailers| trailers.get("grpc-status")).cloned();
-    let status = status.or(at_once).expect("a status of gRPC's");
-    Ok((status == "0").then(|| body.to_bytes().slice(5..)))
+    let bind = || TcpListener::bind(("127.0.0.1", 0));
+    let envoy = bind().await.expect("a port");
+    let address = envoy.local_addr().expect("an address");
+    let listeners = Listeners { envoy: Some(envoy), ..bind().await.expect("a port").into() };
+    // It ends with this call.
+    let mut server = JoinSet::new();
+    server.spawn(serve(listeners, host.clone(), pending()));
+    Connection::to(address).await?.call(method, message).await
+}
+
+/// A connection to a listener for Envoy.
+#[derive(Debug)]
+pub struct Connection {
+    sender: http2::SendRequest<Full<Bytes>>,
+    driven: JoinSet<Result<(), String>>,
+}
+
+impl Connection {
+    /// Connects.
+    pub async fn to(address: SocketAddr) -> Result<Self, String> {
+        let stream = TcpStream::connect(address).await.expect("a connection");
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .map_err(|error| error.to_string())?;
+        let mut driven = JoinSet::new();
+        driven.spawn(async move { connection.await.map_err(|error| error.to_string()) });
+        Ok(Self { sender, driven })
+    }
+
+    /// Waits until the server ends it: whether it said so, or broke it off.
+    pub async fn ended(mut self) -> Result<(), String> {
+        self.driven.join_next().await.expect("one task").expect("it does not panic")
+    }
+
+    /// Calls a method with any bytes: its message, or nothing where it fails.
+    pub async fn call(&mut self, method: &str, message: &[u8]) -> Result<Option<Bytes>, String> {
+        let mut body = BytesMut::new();
+        body.put_u8(0);
+        body.put_u32(u32::try_from(message.len()).expect("a small message"));
+        body.extend_from_slice(message);
+        let request = Request::post(format!("{SERVICE}/{method}"))
+            .header(header::CONTENT_TYPE, "application/grpc")
+            .header(header::TE, "trailers")
+            .body(Full::new(body.freeze()))
+            .expect("a request");
+        let response =
+            self.sender.send_request(request).await.map_err(|error| error.to_string())?;
+        let at_once = response.headers().get("grpc-status").cloned();
+        let body = response.into_body().collect().await.map_err(|error| error.to_string())?;
+        let status = body.trailers().and_then(|trailers| trailers.get("grpc-status")).cloned();
+        let status = status.or(at_once).expect("a status of gRPC's");
+        Ok((status == "0").then(|| body.to_bytes().slice(5..)))
+    }
 }
 
 /// A field of a message.

@@ -1,5 +1,10 @@
 //! What operators see and do at the listener of their own.
 
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+};
+
 use http::StatusCode;
 use serde_json::{Value, json};
 use vestibule::{
@@ -10,10 +15,12 @@ use vestibule_tests::{
     TestApp,
     craft::with_version,
     database::user,
-    operator::ADMIN,
+    operator::{ADMIN, TOKEN},
     plugins::{Plugins, bytes_of},
     run::note_secret,
 };
+
+use crate::command_line::{Server, installed};
 
 async fn app() -> TestApp {
     TestApp::start("none", ADMIN).await
@@ -181,4 +188,36 @@ async fn an_operator_approves_what_waits_and_rolls_it_back() {
         audit.iter().any(|entry| found(&entry))
     };
     assert!(by_operator("admin.approve") && by_operator("admin.rollback"), "{audit:?}");
+}
+
+#[test]
+fn an_operator_who_has_begun_to_ask_is_answered_before_the_server_ends() {
+    let folder =
+        installed(&format!("{ADMIN}server.listen = '127.0.0.1:0'\nauth.strategy = 'none'"));
+    let mut server = Server::start(folder.path());
+    let listening = server.wait_for("listening to operators");
+    let mut socket = TcpStream::connect(listening["address"].as_str().unwrap()).unwrap();
+    let body = json!({"digest": "0".repeat(64)}).to_string();
+    let (begun, rest) = body.split_at(10);
+    write!(
+        socket,
+        "POST /admin/api/strategies/approve HTTP/1.1\r\nhost: localhost\r\n\
+         authorization: Bearer {TOKEN}\r\ncontent-type: application/json\r\n\
+         expect: 100-continue\r\ncontent-length: {}\r\n\r\n",
+        body.len(),
+    )
+    .unwrap();
+    // What comes first says that the body is waited for.
+    let mut continued = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+    socket.read_exact(&mut continued).unwrap();
+    assert!(continued.starts_with(b"HTTP/1.1 100 "), "{}", continued.escape_ascii());
+    socket.write_all(begun.as_bytes()).unwrap();
+    server.terminate();
+    server.wait_for("shutting down");
+    socket.write_all(rest.as_bytes()).unwrap();
+    let mut reply = String::new();
+    socket.read_to_string(&mut reply).unwrap();
+    assert!(reply.starts_with("HTTP/1.1 409 Conflict\r\n"), "{reply}");
+    let rest = server.end();
+    assert!(!rest.contains("cut off"), "{rest}");
 }

@@ -264,24 +264,32 @@ async fn a_clock_that_jumps_by_a_day_makes_no_session_eternal_and_drops_none_too
     let who = async |browser: &Browser| browser.caller().get("/api/v1/users/me").await.status;
 
     // Back by a day: what was made is from the future, and good.
-    now.store(NOW - day, Ordering::Relaxed);
+    now.send_replace(NOW - day);
     assert_eq!(who(&before).await, StatusCode::OK);
     assert_eq!(caller.get("/api/v1/users/me").await.status, StatusCode::OK);
     let meanwhile = sign_in(&app, "&user=ada").await;
 
     // And right again.
-    now.store(NOW, Ordering::Relaxed);
+    now.send_replace(NOW);
     for browser in [&before, &meanwhile] {
         assert_eq!(who(browser).await, StatusCode::OK);
     }
     // On by a day: within the seven that a session may idle.
-    now.store(NOW + day, Ordering::Relaxed);
+    now.send_replace(NOW + day);
     assert_eq!(who(&before).await, StatusCode::OK);
-    now.store(NOW, Ordering::Relaxed);
+    now.send_replace(NOW);
     assert_eq!(who(&before).await, StatusCode::OK);
 
-    // However the clock has jumped, thirty days after its log-in a session is over.
-    now.store(NOW + 31 * day, Ordering::Relaxed);
+    // However the clock has jumped and however busy it is, thirty days after its log-in a
+    // session is over.
+    for days in 1..30 {
+        now.send_replace(NOW + days * day);
+        assert_eq!(who(&before).await, StatusCode::OK, "day {days}");
+        let over = days == 29;
+        let expected = if over { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
+        assert_eq!(who(&meanwhile).await, expected, "day {days} of one begun a day before");
+    }
+    now.send_replace(NOW + 30 * day);
     for browser in [&before, &meanwhile] {
         assert_eq!(who(browser).await, StatusCode::UNAUTHORIZED);
     }

@@ -310,6 +310,7 @@ fn every_statement_on_what_users_own_says_whose_rows_it_means() {
                     || sql.contains("from api_keys where hash = $1")
                     || sql.contains("api_keys where user_id = $1 and id = $2 and system = 0")
                     || sql.contains("api_keys k where k.user_id = $1 and k.system = 0")
+                    || sql.contains("api_keys where user_id = $1 and system = 0")
                     || sql.contains("update api_keys set last_used_at");
                 assert!(by_secret, "{}: {table}: {sql}", path.display());
             }

@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 
 use secrecy::SecretString;
-use vestibule::{identity::UserId, store::LOGIN_SECONDS};
+use vestibule::{engine::Hooks, identity::UserId, store::LOGIN_SECONDS};
 use vestibule_tests::{
     Reply, TestApp,
     browser::{Browser, back, parameters},
+    database::Database,
     logs::Logs,
     run::{canary, note_secret, text},
 };
+
+use crate::reads::rows;
 
 pub(crate) const PUBLIC: &str = "server.public_url = 'https://auth.example'\n\
                       server.allowed_origins = ['https://app.example']\n\
@@ -207,6 +210,21 @@ async fn a_log_in_expires_after_ten_minutes_with_a_way_to_start_again() {
     assert_eq!(late.status, 400);
     assert!(late.body.contains("That took too long") && late.body.contains("Start again"));
     assert!(browser.cookies().is_empty());
+}
+
+#[tokio::test]
+async fn a_flood_of_log_ins_takes_no_room_and_nobody_s_own_is_lost_in_it() {
+    let database = Database::sqlite();
+    let app = TestApp::start_on(&database, "visited", PUBLIC, &[], Hooks::default()).await.unwrap();
+    let mut early = Browser::new(&app);
+    let trip = early.begin("/auth/login/start").await;
+    let before = rows(&database).await;
+    for _ in 0..2_000 {
+        assert_eq!(app.anonymous().get("/auth/login/start").await.status, 303);
+    }
+    assert!(rows(&database).await == before, "who has only begun is carried by the browser");
+    app.clock.advance(LOGIN_SECONDS - 1);
+    assert_eq!(early.open(&back(&trip, "&user=ada")).await.status, 200);
 }
 
 #[tokio::test]

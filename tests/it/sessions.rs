@@ -1,6 +1,6 @@
 //! A browser's session: on every request, renewed, and over.
 
-use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll};
+use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
 use secrecy::SecretString;
 use vestibule::{engine::Hooks, identity::UserId};
@@ -261,6 +261,28 @@ async fn what_was_saved_stays_whatever_becomes_of_the_call() {
     app.clock.advance(DUE);
     assert_eq!(browser.open("/auth/session").await.status, 503);
     assert_eq!(name(&browser).await, "ada renewed 1 times");
+}
+
+#[tokio::test]
+async fn a_database_that_fails_while_a_renewed_session_is_stored_costs_nobody_the_session() {
+    for (renewal, answered) in [("replace", 200), ("save", 503), ("save-then-trap", 503)] {
+        let database = Database::sqlite();
+        let app =
+            TestApp::start_on(&database, "visited", PUBLIC, &[], Hooks::default()).await.unwrap();
+        let browser = sign_in(&app, &format!("&user=ada&renewal={renewal}")).await;
+        app.clock.advance(DUE);
+        let full = "create trigger full before update of sealed on sessions
+                    begin select raise(abort, 'the disk is full'); end";
+        database.execute(full).await;
+        let caller = browser.caller();
+        let roomy = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            database.execute("drop trigger full").await;
+        };
+        let (reply, ()) = tokio::join!(caller.get("/auth/session"), roomy);
+        assert_eq!(reply.status, answered, "{renewal}: {}", reply.body);
+        assert_eq!(name(&browser).await, "ada renewed 1 times", "{renewal}");
+    }
 }
 
 #[tokio::test]

@@ -1,9 +1,12 @@
 //! An axum app that leaves it to Vestibule who is calling: run it from the root of
 //! the workspace after `cargo xtask plugins`, with `cargo run --package embed`.
 
-use std::{net::SocketAddr, path::Path};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
-use axum::{Json, Router, extract, routing::post};
+use axum::{
+    Json, Router, extract,
+    routing::{get, post},
+};
 use vestibule::{
     clock::Clock,
     config::Config,
@@ -25,7 +28,10 @@ async fn main() -> anyhow::Result<()> {
 
 /// The app's own routes behind the layer, and Vestibule's beside them.
 fn app(host: Host) -> Router {
-    let own = Router::new().route("/conversations/{id}", post(start)).layer(host.layer());
+    let own = Router::new()
+        .route("/conversations/{id}", post(start))
+        .route("/conversations/{id}/news", get(news))
+        .layer(host.layer());
     own.merge(router(host))
 }
 
@@ -42,6 +48,14 @@ async fn start(
         format!("it starts with {secrets} secrets"),
         git.map_or_else(|why| why.to_string(), |client| format!("it clones from {}", client.host)),
     ]))
+}
+
+/// What outlives its request, as a WebSocket does, is told that its user is out.
+async fn news(user: UserContext) -> &'static str {
+    tokio::select! {
+        () = user.ended() => "you are signed out",
+        () = tokio::time::sleep(Duration::from_secs(30)) => "nothing has happened",
+    }
 }
 
 #[cfg(test)]

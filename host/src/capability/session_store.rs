@@ -3,15 +3,27 @@
 use super::{Context, Violation, secrets::handles};
 use crate::{
     bindings::vestibule::auth::session_store::{Host, Session, SessionError},
+    identity::SessionContent,
     store::{SessionLease, StoreError},
 };
 
-/// The lease of the session that a call renews.
+/// The session that a call renews.
 #[derive(Debug)]
-pub(crate) struct Renewing(pub(crate) SessionLease);
+pub(crate) struct Renewing {
+    /// What makes this the only renewal.
+    pub(crate) lease: SessionLease,
+    /// The session as it goes on, where its storing has begun and was not acknowledged.
+    pub(crate) unsaved: Option<SessionContent>,
+}
 
-fn lease(context: &mut Context) -> Result<&mut SessionLease, SessionError> {
-    context.renewing.as_mut().map(|Renewing(lease)| lease).ok_or(SessionError::NotRenewing)
+impl From<SessionLease> for Renewing {
+    fn from(lease: SessionLease) -> Self {
+        Self { lease, unsaved: None }
+    }
+}
+
+fn renewing(context: &mut Context) -> Result<&mut Renewing, SessionError> {
+    context.renewing.as_mut().ok_or(SessionError::NotRenewing)
 }
 
 fn error(error: StoreError) -> SessionError {
@@ -23,8 +35,8 @@ fn error(error: StoreError) -> SessionError {
 
 impl Host for Context {
     async fn current(&mut self) -> wasmtime::Result<Result<Session, SessionError>> {
-        let lease = match lease(self) {
-            Ok(lease) => lease,
+        let lease = match renewing(self) {
+            Ok(renewing) => &renewing.lease,
             Err(error) => return Ok(Err(error)),
         };
         Ok(match lease.current().await {
@@ -36,15 +48,15 @@ impl Host for Context {
     }
 
     async fn begin_rotation(&mut self) -> wasmtime::Result<Result<(), SessionError>> {
-        Ok(match lease(self) {
-            Ok(lease) => lease.begin_rotation().await.map_err(error),
+        Ok(match renewing(self) {
+            Ok(renewing) => renewing.lease.begin_rotation().await.map_err(error),
             Err(error) => Err(error),
         })
     }
 
     async fn abandon_rotation(&mut self) -> wasmtime::Result<Result<(), SessionError>> {
-        Ok(match lease(self) {
-            Ok(lease) => lease.abandon_rotation().await.map_err(error),
+        Ok(match renewing(self) {
+            Ok(renewing) => renewing.lease.abandon_rotation().await.map_err(error),
             Err(error) => Err(error),
         })
     }
@@ -52,11 +64,15 @@ impl Host for Context {
     async fn save(&mut self, session: Session) -> wasmtime::Result<Result<(), SessionError>> {
         let content = handles::take_session(&mut self.table, session)
             .map_err(|what| Violation(what.to_owned()))?;
-        let lease = match lease(self) {
-            Ok(lease) => lease,
+        let Renewing { lease, unsaved } = match renewing(self) {
+            Ok(renewing) => renewing,
             Err(error) => return Ok(Err(error)),
         };
-        Ok(match lease.save(&content).await {
+        let saved = lease.save(unsaved.insert(content)).await;
+        if matches!(saved, Ok(_) | Err(StoreError::LeaseLost)) {
+            *unsaved = None;
+        }
+        Ok(match saved {
             Ok(true) => Ok(()),
             Ok(false) => Err(SessionError::LeaseLost),
             Err(failure) => Err(error(failure)),

@@ -1,6 +1,6 @@
 //! `vestibule serve`
 
-use std::{convert::Infallible, future::pending, io, process::ExitCode, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, process::ExitCode, time::Duration};
 
 use clap::Args;
 use tokio::{
@@ -9,9 +9,15 @@ use tokio::{
 };
 
 use super::{ConfigFile, LogFormat, refuse, runtime, start_log_and};
-use crate::{clock::Clock, config::Config, host::Host, http, telemetry::Traces};
+use crate::{
+    clock::Clock,
+    config::{self, Config},
+    host::Host,
+    http::{self, Listeners},
+    telemetry::Traces,
+};
 
-const DAY: Duration = Duration::from_hours(24);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// Serve requests until SIGTERM or SIGINT.
 #[derive(Debug, Args)]
@@ -54,41 +60,14 @@ impl Serve {
 }
 
 async fn serve(config: Config, file: ConfigFile) -> ExitCode {
-    let (address, envoy) = (config.server.listen, config.server.envoy_listen);
-    let admin = config.server.admin.as_ref().map(|admin| admin.listen);
+    let wanted = config.server.clone();
     let host = match Host::start(config, Clock::System).await {
         Ok(host) => host,
         Err(error) => return refuse(error),
     };
-    let listener = match TcpListener::bind(address).await {
-        Ok(listener) => listener,
-        Err(error) => {
-            return refuse(format_args!(
-                "cannot listen on {address}: {error}; set [server] listen"
-            ));
-        }
-    };
-    let envoy = match envoy {
-        Some(address) => match TcpListener::bind(address).await {
-            Ok(listener) => Some(listener),
-            Err(error) => {
-                return refuse(format_args!(
-                    "cannot listen on {address}: {error}; set [server] envoy_listen"
-                ));
-            }
-        },
-        None => None,
-    };
-    let admin = match admin {
-        Some(address) => match TcpListener::bind(address).await {
-            Ok(listener) => Some(listener),
-            Err(error) => {
-                return refuse(format_args!(
-                    "cannot listen on {address}: {error}; set [server] admin_listen"
-                ));
-            }
-        },
-        None => None,
+    let listeners = match listen(&wanted).await {
+        Ok(listeners) => listeners,
+        Err(refused) => return refused,
     };
     // Before anybody learns that this process listens: a signal that comes
     // earlier than its handler kills.
@@ -99,26 +78,18 @@ async fn serve(config: Config, file: ConfigFile) -> ExitCode {
     if let Err(error) = change_while_running(&host, file) {
         return refuse(format_args!("signals cannot be received: {error}"));
     }
-    let bound = listener.local_addr().unwrap_or(address);
-    tracing::info!(address = %bound, "listening");
-    let asked_by_envoy = async {
-        match envoy {
-            Some(listener) => http::serve_envoy(listener, host.clone()).await,
-            None => pending().await,
+    for (listener, whom) in [
+        (Some(&listeners.everybody), ""),
+        (listeners.envoy.as_ref(), " to Envoy"),
+        (listeners.operators.as_ref(), " to operators"),
+    ] {
+        if let Some(Ok(address)) = listener.map(TcpListener::local_addr) {
+            tracing::info!(%address, "listening{whom}");
         }
-    };
-    let asked_by_operators = async {
-        match admin {
-            Some(listener) => http::serve_admin(listener, host.clone()).await,
-            None => pending().await,
-        }
-    };
-    let pruned = prune_daily(&host);
-    // Envoy is answered for as long as everybody else.
+    }
+    let pruned = prune_hourly(&host);
     let served = tokio::select! {
-        served = http::serve(listener, host.clone(), stop) => served,
-        never = asked_by_envoy => match never {},
-        never = asked_by_operators => match never {},
+        served = http::serve(listeners, host.clone(), stop) => served,
         never = pruned => match never {},
     };
     match served {
@@ -130,15 +101,32 @@ async fn serve(config: Config, file: ConfigFile) -> ExitCode {
     }
 }
 
-/// Deletes what the audit need not keep, at the start and every day.
-async fn prune_daily(host: &Host) -> Infallible {
+/// Listens everywhere that the configuration names.
+async fn listen(server: &config::Server) -> Result<Listeners, ExitCode> {
+    let at = async |address: SocketAddr, setting: &str| {
+        TcpListener::bind(address).await.map_err(|error| {
+            refuse(format_args!("cannot listen on {address}: {error}; set [server] {setting}"))
+        })
+    };
+    let mut listeners = Listeners::from(at(server.listen, "listen").await?);
+    if let Some(address) = server.envoy_listen {
+        listeners.envoy = Some(at(address, "envoy_listen").await?);
+    }
+    if let Some(admin) = &server.admin {
+        listeners.operators = Some(at(admin.listen, "admin_listen").await?);
+    }
+    Ok(listeners)
+}
+
+/// Deletes what is over, at the start and every hour.
+async fn prune_hourly(host: &Host) -> Infallible {
     loop {
-        match host.store().prune_audit().await {
+        match host.store().prune().await {
             Ok(0) => {}
-            Ok(entries) => tracing::info!(entries, "old entries of the audit are deleted"),
-            Err(error) => tracing::warn!(%error, "old entries of the audit cannot be deleted"),
+            Ok(rows) => tracing::info!(rows, "what is over is deleted"),
+            Err(error) => tracing::warn!(%error, "what is over cannot be deleted"),
         }
-        tokio::time::sleep(DAY).await;
+        tokio::time::sleep(HOUR).await;
     }
 }
 

@@ -1,13 +1,16 @@
 //! A browser's session on a request: decided, and renewed where it is due.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crate::{
     engine::{self, CallError, Decision, Renewing, SessionChange, Strategy},
     host::Host,
-    identity::{Credential, PresentedSession, Refusal, Request},
+    identity::{Credential, PresentedSession, Refusal, Request, SessionContent},
     metrics::Refresh,
-    store::{Session, StoreError},
+    store::{Session, SessionLease, StoreError},
 };
 
 /// A session could not be decided about. It is kept.
@@ -20,6 +23,12 @@ pub enum SessionError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+/// For how long the database is asked to store a renewed session.
+const SAVE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The time between two times.
+const SAVE_PAUSE: Duration = Duration::from_millis(200);
 
 type Decided = Result<Result<Decision, Refusal>, SessionError>;
 
@@ -76,7 +85,7 @@ impl Host {
         &self,
         strategy: &Strategy,
         session: &Session,
-    ) -> Result<crate::store::SessionLease, StoreError> {
+    ) -> Result<SessionLease, StoreError> {
         self.store().lease_session(session, strategy.wall()).await
     }
 
@@ -112,20 +121,25 @@ impl Host {
         }
         let mut asked = request.borrow();
         asked.credential = credential(&session);
-        let (answer, Renewing(mut lease)) = strategy.renew(asked, Renewing(lease)).await;
-        let became = match &answer {
-            Ok(Ok(Decision { session: SessionChange::Replace(content), .. })) => {
-                lease.save(content).await?;
-                Refresh::SessionRenewed
-            }
-            Ok(
-                Ok(Decision { session: SessionChange::Clear, .. })
-                | Err(Refusal::Unauthenticated(_)),
-            ) => {
-                self.store().end_this(&session).await?;
-                Refresh::SessionOver
-            }
-            Ok(_) | Err(_) => Refresh::SessionKept,
+        let (answer, Renewing { mut lease, unsaved }) = strategy.renew(asked, lease.into()).await;
+        let is_over = matches!(
+            &answer,
+            Ok(Ok(Decision { session: SessionChange::Clear, .. })
+                | Err(Refusal::Unauthenticated(_)))
+        );
+        let renewed = match &answer {
+            Ok(Ok(Decision { session: SessionChange::Replace(content), .. })) => Some(&**content),
+            // What a failure or the end of the call has kept from being stored.
+            _ => unsaved.as_ref(),
+        };
+        let became = if is_over {
+            self.store().end_this(&session).await?;
+            Refresh::SessionOver
+        } else if let Some(content) = renewed {
+            save_at_last(&mut lease, content).await?;
+            Refresh::SessionRenewed
+        } else {
+            Refresh::SessionKept
         };
         self.metrics().refreshed(became);
         if let Some(reason) = failure(&answer) {
@@ -133,6 +147,24 @@ impl Host {
         }
         lease.release().await?;
         Ok(answer?)
+    }
+}
+
+/// Stores a session as it goes on. What it was before may be used up, so that a database
+/// that fails is asked again while the lease is sure to last.
+async fn save_at_last(
+    lease: &mut SessionLease,
+    content: &SessionContent,
+) -> Result<(), StoreError> {
+    let started = Instant::now();
+    loop {
+        match lease.save(content).await {
+            Ok(_) => return Ok(()),
+            Err(StoreError::LeaseLost) => return Err(StoreError::LeaseLost),
+            Err(error) if started.elapsed() >= SAVE_PATIENCE => return Err(error),
+            Err(error) => tracing::warn!(%error, "a renewed session is to be stored once more"),
+        }
+        tokio::time::sleep(SAVE_PAUSE).await;
     }
 }
 

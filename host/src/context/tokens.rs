@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::{
-    engine::{self, CallError, Renewal},
+    engine::{self, CallError, Renewal, Strategy},
     host::Host,
     identity::{Identity, PROVIDERS, ProviderToken, RequestId, TokenRefusal},
     secret,
@@ -15,6 +15,10 @@ use crate::{
 
 /// How long a change of a user's own token waits for another.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long to wait before a provider that is unavailable is asked to revoke a token
+/// again: once, and once more (RFC 7009 section 2.2.1).
+const REVOKE_PAUSES: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(1)];
 
 /// Why a token that was renewed has to be connected again.
 const REFUSED: &str = "the provider refuses it, and there is no newer one";
@@ -193,21 +197,38 @@ impl TokenProvider {
         let tokens = self.host.store().tokens(&self.scope.user);
         // Conversations have copies of them.
         self.host.store().forget_conversation_tokens(&self.scope.user).await?;
-        for name in tokens.names().await?.iter().filter(|name| which(name)) {
-            let user = self.identity.user_id.as_ref();
-            let revoked = strategy.revoke_provider_token(user, name, self.request).await;
-            let reason = match revoked {
-                Ok(Ok(())) => None,
-                Ok(Err(refusal)) => Some(refusal.to_string()),
-                Err(error) => Some(error.to_string()),
-            };
-            if let Some(reason) = reason {
-                let id = self.request;
-                tracing::warn!(request.id = %id, name, reason, "a token may live on at its provider");
+        let mut names = tokens.names().await?;
+        names.retain(|name| which(name));
+        let this = self.clone();
+        // To the end, even if the user goes away: they must not stay here.
+        engine::to_the_end(async move {
+            for name in names {
+                this.revoke_one(&strategy, &name).await?;
             }
-            tokens.remove(name).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Has a token revoked where it comes from, as far as that can be had, and forgets it.
+    async fn revoke_one(&self, strategy: &Strategy, name: &str) -> Result<(), StoreError> {
+        let user = self.identity.user_id.as_ref();
+        let mut pauses = REVOKE_PAUSES.into_iter();
+        let reason = loop {
+            let why = match strategy.revoke_provider_token(user, name, self.request).await {
+                Ok(Ok(())) => break None,
+                Ok(Err(TokenRefusal::Unavailable(why))) => why,
+                Ok(Err(refusal)) => break Some(refusal.to_string()),
+                Err(error) => break Some(error.to_string()),
+            };
+            let Some(pause) = pauses.next() else { break Some(why) };
+            tokio::time::sleep(pause).await;
+        };
+        if let Some(reason) = reason {
+            let id = self.request;
+            tracing::warn!(request.id = %id, name, reason, "a token may live on at its provider");
         }
-        Ok(())
+        self.host.store().tokens(&self.scope.user).remove(name).await.map(drop)
     }
 }
 

@@ -9,7 +9,6 @@ mod exposition;
 mod figures;
 mod metrics;
 mod people;
-mod serve;
 mod strategies;
 
 use axum::{Router, extract::FromRequestParts, response::IntoResponse as _};
@@ -17,7 +16,6 @@ use http::request::Parts;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub use self::serve::serve_admin;
 use super::{EdgeLayer, Problem, count::Peer, credential};
 use crate::host::Host;
 

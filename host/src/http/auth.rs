@@ -85,7 +85,7 @@ pub(super) async fn page(State(host): State<Host>, request: Request) -> Result<R
             let id = identity.user_id.as_ref().map_or("the local owner", |id| id.as_str());
             let name = identity.display_name.as_deref().or(identity.email.as_deref());
             let name = name.unwrap_or(id);
-            Ok(pages::signed_in(&shown, name, session).into_response())
+            Ok(pages::signed_in(&shown, name, session.is_some()).into_response())
         }
         Ok(_) => offer(&generation, &shown, to.as_ref()),
         Err(problem) => Err(problem.noticed(Notice::Unavailable)),

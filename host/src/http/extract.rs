@@ -26,7 +26,7 @@ use crate::{
     host::Host,
     identity::{Credential, Outcome, Refusal, Request, RequestId, Scheme},
     metrics::Ending,
-    store::VerifiedKey,
+    store::{SessionId, VerifiedKey},
 };
 
 /// Who sent the request, as the strategy decided it.
@@ -40,8 +40,8 @@ pub struct Caller {
     pub(super) key: Option<Box<VerifiedKey>>,
     /// A bearer token was presented, and the strategy knew it.
     pub(super) bearer: bool,
-    /// The cookie of a live session was presented.
-    pub(super) session: bool,
+    /// The live session whose cookie was presented.
+    pub(super) session: Option<SessionId>,
 }
 
 impl FromRequestParts<Host> for Caller {
@@ -140,14 +140,16 @@ impl Caller {
                 .collect::<Result<_, _>>()?,
             id: parts.extensions.get().copied().unwrap_or(RequestId::new(0)),
         };
-        let session = presented.session.is_some();
+        let session = presented.session.as_ref().map(|session| session.id().clone());
         let decision = match presented.session {
             // Boxed, so that the future of the other paths stays small.
             Some(session) => Box::pin(host.decide_session(strategy, request, *session)).await?,
             None => strategy.authenticate(request).await?,
         };
         let decision = decision.map_err(|refusal| match refusal {
-            Refusal::Unauthenticated(why) if session => Cookies::of(server).bad_session(&why),
+            Refusal::Unauthenticated(why) if session.is_some() => {
+                Cookies::of(server).bad_session(&why)
+            }
             other => other.into(),
         })?;
         Ok(Self {
@@ -183,7 +185,7 @@ impl Caller {
                 if identity.user_id.is_none() {
                     identity = user.identity.clone();
                 }
-                let method = match (self.session, self.bearer) {
+                let method = match (self.session.is_some(), self.bearer) {
                     (true, _) => AuthMethod::Session,
                     (false, true) => AuthMethod::Bearer,
                     (false, false) => AuthMethod::Strategy,
@@ -194,7 +196,8 @@ impl Caller {
         if role.is_none() {
             return Err(Problem::forbidden("the user has left the organisation"));
         }
-        Ok(Some(UserContext::new(host.clone(), identity, scope, role, method, request)))
+        let session = self.session;
+        Ok(Some(UserContext::new(host.clone(), identity, scope, role, method, session, request)))
     }
 }
 

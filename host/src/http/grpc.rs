@@ -11,8 +11,11 @@ use axum::{Router, body::Body, extract::ConnectInfo};
 use http::{HeaderMap, HeaderName, Request, Response, header};
 use http_body_util::{BodyExt as _, Collected, Limited};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::graceful::GracefulConnection,
+};
+use tokio::net::TcpStream;
 use tonic::{Status, server::Grpc};
 use tonic_prost::ProstCodec;
 use tower::ServiceExt as _;
@@ -21,7 +24,6 @@ use self::messages::{
     AppendAction, CheckRequest, CheckResponse, DeniedHttpResponse, HeaderValue, HeaderValueOption,
     HttpRequest, HttpResponse, HttpStatus, OkHttpResponse, Outcome,
 };
-use super::router;
 use crate::host::Host;
 
 /// The one method that Envoy calls.
@@ -33,8 +35,9 @@ const PERMISSION_DENIED: i32 = 7;
 /// Questions at once on one connection.
 const MAX_QUESTIONS: u32 = 1_024;
 
-/// How long to wait after the system had no connection to give.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often a connection on which nothing comes is asked for a sign of life: an Envoy
+/// that went without a word holds no place.
+const STILL_THERE: Duration = Duration::from_secs(30);
 
 /// The largest page that says why a request does not pass.
 const MAX_PAGE_BYTES: usize = 64 * 1024;
@@ -48,36 +51,29 @@ const OWN: [&str; 5] = [
     "x-request-id",
 ];
 
-/// Answers Envoy for as long as somebody waits for it.
-#[expect(clippy::disallowed_methods, reason = "every connection is a task")]
-pub async fn serve_envoy(listener: TcpListener, host: Host) -> Infallible {
-    let router = router(host.clone());
-    loop {
-        let Ok((stream, peer)) = listener.accept().await else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            continue;
-        };
-        // Nobody else has anything to ask here.
-        if !host.config().server.trusts(peer.ip().to_canonical()) {
-            tracing::info!(client.address = %peer.ip(), "a connection to envoy_listen is refused");
-            continue;
-        }
-        let _ = stream.set_nodelay(true);
-        let router = router.clone();
-        let service = service_fn(move |request| answered(request, router.clone(), peer));
-        let connection = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(MAX_QUESTIONS)
-            .serve_connection(TokioIo::new(stream), service);
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(client.address = %peer.ip(), "connection ended: {error}");
-            }
-        });
+/// A connection on which Envoy asks; none to anybody else.
+pub(super) fn answered(
+    stream: TcpStream,
+    peer: SocketAddr,
+    host: &Host,
+    router: &Router,
+) -> Option<impl GracefulConnection<Error = hyper::Error> + Send + use<>> {
+    // Nobody else has anything to ask here.
+    if !host.config().server.trusts(peer.ip().to_canonical()) {
+        tracing::info!(client.address = %peer.ip(), "a connection to envoy_listen is refused");
+        return None;
     }
+    let router = router.clone();
+    let service = service_fn(move |request| answer(request, router.clone(), peer));
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(STILL_THERE)
+        .max_concurrent_streams(MAX_QUESTIONS)
+        .serve_connection(TokioIo::new(stream), service);
+    Some(connection)
 }
 
-async fn answered(
+async fn answer(
     request: Request<Incoming>,
     router: Router,
     peer: SocketAddr,

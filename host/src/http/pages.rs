@@ -129,18 +129,23 @@ pub(super) fn signed_in(host: &str, name: &str, signs_out: bool) -> Page {
                 form method="post" action="/auth/logout" {
                     button.button type="submit" { "Sign out" }
                 }
+                form method="post" action="/auth/logout?everywhere=true" {
+                    button.plain type="submit" { "End my sessions in every browser" }
+                }
             }
         },
     )
 }
 
 /// Nobody is signed in any more.
-pub(super) fn signed_out(host: &str) -> Page {
+pub(super) fn signed_out(host: &str, everywhere: bool) -> Page {
+    let ended = if everywhere { "All your sessions at " } else { "Your session at " };
+    let have = if everywhere { " have ended." } else { " has ended." };
     page(
         "Signed out",
         &html! {
             h1 { "You are signed out" }
-            p { "Your session at " strong { (host) } " has ended." }
+            p { (ended) strong { (host) } (have) }
             a.button href="/auth/login" { "Sign in again" }
         },
     )

@@ -156,7 +156,7 @@ impl<'a> Round<'a> {
         let request = self.request(Credential::Session(Box::new(session)), None);
         let mut given_back = None;
         let renewed = async {
-            let (answer, Renewing(lease)) = strategy.renew(request, Renewing(lease)).await;
+            let (answer, Renewing { lease, .. }) = strategy.renew(request, lease.into()).await;
             given_back = Some(lease);
             answer
         };

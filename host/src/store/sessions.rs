@@ -13,7 +13,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use sqlx::FromRow;
 
-use self::key::SessionId;
+pub(crate) use self::key::SessionId;
 pub use self::{key::SessionKey, lease::SessionLease, oversight::LiveSession};
 use super::{
     AuditEntry, Driver, Store, StoreError, change, instant, read, seconds,
@@ -57,6 +57,12 @@ pub struct Session {
     pub expires_at: u64,
     /// A renewal was interrupted after it may have used up the refresh token.
     pub interrupted: bool,
+}
+
+impl Session {
+    pub(crate) fn id(&self) -> &SessionId {
+        &self.id
+    }
 }
 
 #[derive(FromRow)]
@@ -201,6 +207,13 @@ impl Store {
         {
             return;
         }
+        if let Err(error) = self.end_idle(now).await {
+            tracing::warn!(%error, "sessions that are over could not be cleared away");
+        }
+    }
+
+    /// Deletes sessions that are over, and says how many.
+    pub(super) async fn end_idle(&self, now: u64) -> Result<u64, StoreError> {
         // Whose row somebody else has at the moment can wait for the next time.
         let idle = self.idle_since(now);
         let swept = match &self.db.driver {
@@ -209,8 +222,8 @@ impl Store {
                     .bind(instant(now))
                     .bind(idle)
                     .execute(write)
-                    .await
-                    .map(drop)
+                    .await?
+                    .rows_affected()
             }
             Driver::Postgres(pool) => sqlx::query(
                 "delete from sessions where id_hash in (
@@ -220,12 +233,10 @@ impl Store {
             .bind(instant(now))
             .bind(idle)
             .execute(pool)
-            .await
-            .map(drop),
+            .await?
+            .rows_affected(),
         };
-        if let Err(error) = swept {
-            tracing::warn!(%error, "sessions that are over could not be cleared away");
-        }
+        Ok(swept)
     }
 
     /// The session that a cookie names, where it is live and its user may come in.
@@ -363,7 +374,7 @@ impl Store {
     }
 
     /// A session that was not used since then is over.
-    fn idle_since(&self, now: u64) -> i64 {
+    pub(super) fn idle_since(&self, now: u64) -> i64 {
         // Visits are written down once a minute.
         let idle = self.limits.load().sessions.idle.as_secs().saturating_add(SEEN_EVERY);
         i64::try_from(now)
@@ -379,4 +390,32 @@ impl Store {
 
 fn resource(id: &SessionId) -> String {
     format!("session:{}", id.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::AssertSqlSafe;
+
+    use super::*;
+    use crate::{
+        clock::Clock,
+        config::{Config, Environment},
+        store::standing::STANDS,
+    };
+
+    #[tokio::test]
+    async fn whatever_is_asked_on_each_request_is_searched_for_by_an_index() {
+        let text = "database.url = 'sqlite::memory:'\nauth.strategy = 'none'";
+        let config = Config::parse(None, text, Environment::fixed(&[])).unwrap();
+        let store = Store::open(&config, Clock::fixed(1)).await.unwrap();
+        let Driver::Sqlite { read, .. } = &store.db.driver else { panic!("it is SQLite") };
+        for sql in [LIVE, app::LIVE, STANDS] {
+            let explain = AssertSqlSafe(format!("explain query plan {sql}"));
+            let plan: Vec<(i64, i64, i64, String)> =
+                sqlx::query_as(explain).fetch_all(read).await.unwrap();
+            let steps: Vec<_> = plan.into_iter().map(|(.., step)| step).collect();
+            assert!(steps.iter().any(|step| step.starts_with("SEARCH s USING INDEX")), "{steps:?}");
+            assert!(!steps.iter().any(|step| step.contains("SCAN s")), "{steps:?}");
+        }
+    }
 }

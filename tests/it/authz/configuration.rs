@@ -122,8 +122,13 @@ const EXPLAINED: &str = "[auth]\nstrategy = 'none'\n[database]\nurl = 'sqlite://
     public = ['/public/']\n";
 
 fn explain(arguments: &[&str]) -> (i32, String) {
+    explain_with(EXPLAINED, arguments)
+}
+
+/// What `check --explain` says of a request, by this configuration.
+pub(super) fn explain_with(toml: &str, arguments: &[&str]) -> (i32, String) {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("vestibule.toml"), EXPLAINED).unwrap();
+    fs::write(folder.path().join("vestibule.toml"), toml).unwrap();
     assert!(component("none").exists());
     let output = Command::new(env!("CARGO_BIN_EXE_vestibule-under-test"))
         .args(["check", "--explain"])

@@ -1,14 +1,20 @@
 //! Envoy's listener: what is not a question of a gateway's gets no answer.
 
+use std::thread;
+
 use http::HeaderMap;
+use tokio::runtime::Runtime;
 use vestibule_tests::{
     TestApp,
-    envoy::{Asked, ask, call},
+    envoy::{Asked, Connection, ask, call, told},
     gateways::assert_denied,
 };
 
 use super::{APPS, ada, app, app_with, by_key_of};
-use crate::login::PUBLIC;
+use crate::{
+    command_line::{Server, add, installed},
+    login::PUBLIC,
+};
 
 fn asked(headers: &HeaderMap) -> Asked<'_> {
     Asked { method: "GET", scheme: "https", host: "wiki.example", path: "/a", headers }
@@ -63,4 +69,42 @@ async fn what_envoy_joins_is_refused_like_anything_that_came_twice() {
         }
         headers = before;
     }
+}
+
+#[test]
+fn questions_on_their_way_are_answered_before_the_server_ends() {
+    let folder = installed(
+        "server.listen = '127.0.0.1:0'\nserver.envoy_listen = '127.0.0.1:0'\n\
+         server.public_url = 'https://auth.example'\nserver.trusted_proxies = ['127.0.0.1']\n\
+         [auth]\nstrategy = 'hostile-waiting'\nlimits.cpu = '60s'\nlimits.wall = '60s'\n\
+         grants.http = ['https://a.example']\ngrants.jose = ['https://b.example']\n\
+         grants.token_store = ['github']\n[[apps]]\nhost = 'wiki.example'\n",
+    );
+    add(&folder, "hostile-waiting");
+    let mut server = Server::start(folder.path());
+    let listening = server.wait_for("listening to Envoy");
+    let address = listening["address"].as_str().unwrap().parse().unwrap();
+    let envoy = thread::spawn(move || {
+        let runtime = Runtime::new().unwrap();
+        runtime.block_on(async {
+            // An Envoy keeps its connections, and has some that nobody asks by.
+            let idle = Connection::to(address).await.unwrap();
+            let mut busy = Connection::to(address).await.unwrap();
+            let mut headers = HeaderMap::new();
+            headers.insert("x-behave", "linger".parse().unwrap());
+            let answer = busy.call("Check", &asked(&headers).message()).await;
+            let ended = [idle.ended().await, busy.ended().await];
+            (answer, ended)
+        })
+    });
+    server.wait_for("lingers");
+    server.terminate();
+    server.wait_for("shutting down");
+    assert!(!envoy.is_finished(), "the question was not on its way any more");
+    let (answer, ended) = envoy.join().unwrap();
+    let answer = answer.unwrap().expect("a message");
+    assert_eq!(told(&answer).status, 200);
+    assert_eq!(ended, [Ok(()), Ok(())], "told that no more is heard, not cut off");
+    let rest = server.end();
+    assert!(!rest.contains("cut off"), "{rest}");
 }

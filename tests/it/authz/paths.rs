@@ -6,7 +6,7 @@ use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 use vestibule::{
     authz::{Asked, Ruling, Visitor, decide},
     config::{PublicPath, canonical},
-    identity::OrgId,
+    identity::{Identity, OrgId},
 };
 use vestibule_tests::{
     database::user_id,
@@ -14,7 +14,8 @@ use vestibule_tests::{
     readings::{is_below, readings},
 };
 
-use super::{OWN, WIKI, ada, adas, app, by_key_of, of_all};
+use super::{APPS, OWN, WIKI, ada, adas, app, by_key_of, configuration::explain_with, of_all};
+use crate::login::PUBLIC;
 
 #[tokio::test]
 async fn what_only_looks_public_is_not() {
@@ -221,13 +222,26 @@ fn the_readings_find_what_they_are_for() {
     assert!(readings("/public/a/b.c").all(|reading| is_below(&reading, b"/public/")));
 }
 
+/// Somebody in another organisation, with these roles.
+fn outsider(id: &str, roles: &[&str]) -> Identity {
+    Identity {
+        user_id: Some(user_id(id)),
+        org_id: Some(OrgId::new("other").unwrap()),
+        roles: roles.iter().map(|&role| role.to_owned()).collect(),
+        ..Identity::default()
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rule_that_is_explained_is_the_one_that_decides() {
     let app = app().await;
-    let known = by_key_of(&app, ada()).await;
-    let users = [None, Some((&known, ada()))];
+    let mut users = vec![(app.anonymous(), None)];
+    for identity in [ada(), outsider("grace", &["staff"]), outsider("mallory", &[])] {
+        users.push((by_key_of(&app, identity.clone()).await, Some(identity)));
+    }
+    let toml = format!("{PUBLIC}auth.strategy = 'none'\n{APPS}");
     let mut random = TestRunner::deterministic();
-    let mut seen = [0_usize; 3];
+    let (mut seen, mut printed) = ([0_usize; 4], 0);
     for turn in 0..10_000_usize {
         let path = paths().new_tree(&mut random).unwrap().current();
         let path = format!("/{}", path.trim_start_matches('/'));
@@ -238,37 +252,48 @@ async fn the_rule_that_is_explained_is_the_one_that_decides() {
             continue;
         }
         let method = ["GET", "HEAD", "POST"][turn % 3];
-        let who = &users[turn % users.len()];
-        let nobody = app.anonymous();
-        let client = who.as_ref().map_or(&nobody, |(client, _)| client);
+        let (client, identity) = &users[turn / 5 % users.len()];
         let app_rule = &app.host.config().apps[turn / 7 % 2];
         let url = format!("{}{path}", app_rule.origin.origin().ascii_serialization());
         let reply = GATEWAYS[turn / 3 % GATEWAYS.len()].asks(client, method, &url).await;
         if matches!(reply.status.as_u16(), 400) || reply.body.contains("no path") {
             continue;
         }
-        let identity = who.as_ref().map(|(_, identity)| identity);
-        let personal = OrgId::new("none").unwrap();
-        let (user, org) = (user_id("ada"), identity.and_then(|who| who.org_id.clone()));
-        let roles = identity.map(|who| who.roles.clone()).unwrap_or_default();
-        let visitor = identity.map(|_| Visitor {
-            user: &user,
-            org: org.as_ref().unwrap_or(&personal),
-            roles: &roles,
+        let visitor = identity.as_ref().map(|identity| Visitor {
+            user: identity.user_id.as_ref().unwrap(),
+            org: identity.org_id.as_ref().unwrap(),
+            roles: &identity.roles,
         });
         let asked = Asked { method, path: raw, preflight: false };
-        let ruling = decide(app_rule, &asked, visitor.as_ref()).ruling();
-        let expected = match ruling {
-            Ruling::Known | Ruling::Unknown => 200,
-            Ruling::LogIn => 401,
-            Ruling::Forbidden => 403,
+        let rule = decide(app_rule, &asked, visitor.as_ref());
+        let ruling = rule.ruling();
+        let (kind, expected) = match ruling {
+            Ruling::Known => (0, 200),
+            Ruling::Unknown => (1, 200),
+            Ruling::LogIn => (2, 401),
+            Ruling::Forbidden => (3, 403),
         };
         assert_eq!(reply.status, expected, "{method} {url}: {}", reply.body);
-        seen[match ruling {
-            Ruling::Known => 0,
-            Ruling::Unknown => 1,
-            _ => 2,
-        }] += 1;
+        seen[kind] += 1;
+        // A process takes its time, so that the command itself is asked now and then.
+        if seen.iter().sum::<usize>() % 100 == 1 {
+            let mut words = vec!["--host", app_rule.host(), "--method", method];
+            // With `=`, because a path may begin with anything.
+            let path = format!("--path={path}");
+            words.push(&path);
+            if let Some(visitor) = &visitor {
+                words.extend(["--user", visitor.user.as_str(), "--org", visitor.org.as_str()]);
+                words.extend(visitor.roles.iter().flat_map(|role| ["--role", role]));
+            }
+            let (status, text) = explain_with(&toml, &words);
+            assert_eq!(status, 0, "{text}");
+            assert!(
+                text.lines().next().unwrap().ends_with(&format!(": {ruling}")),
+                "{url}: {text}"
+            );
+            assert!(text.lines().nth(1).unwrap().ends_with(&format!(": {rule}")), "{url}: {text}");
+            printed += 1;
+        }
     }
-    assert!(seen.iter().all(|count| *count > 100), "{seen:?}");
+    assert!(seen.iter().all(|count| *count > 100) && printed > 30, "{seen:?} {printed}");
 }

@@ -76,7 +76,7 @@ async fn fill(store: &Store) -> vestibule::store::NewSession {
 }
 
 /// A log-in with more than a cookie holds.
-fn second_trip() -> PendingLogin {
+pub(super) fn second_trip() -> PendingLogin {
     PendingLogin {
         state: "state".to_owned(),
         verifier: Arc::new(canary("verifier")),

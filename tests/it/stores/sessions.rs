@@ -5,10 +5,12 @@ use std::{sync::Arc, time::Duration};
 use vestibule::store::{SessionContent, SessionKey, StoreError};
 use vestibule_tests::{
     NOW,
-    database::{user, user_id},
+    database::{Database, user, user_id},
     on_both_databases,
     run::{canary, note_secret, text},
 };
+
+use super::rotation::second_trip;
 
 const DAY: u64 = 24 * 60 * 60;
 const SHORT: Duration = Duration::from_millis(50);
@@ -21,6 +23,45 @@ fn content() -> SessionContent {
         expires_at: None,
         idp_session_id: Some("idp-1".to_owned()),
     }
+}
+
+#[tokio::test]
+async fn a_look_up_reads_no_row_that_is_over_however_many_there_are() {
+    let Some(database) = Database::postgres().await else { return };
+    let store = database.open().await;
+    let ada = user(&store, "ada").await.user;
+    let live = store.begin_session(&ada, &content(), &[], None).await.unwrap();
+    note_secret(live.key.text());
+    let over = "insert into sessions
+                select md5(cast(n as text)), user_id, key_id, sealed, refresh_at, idp_session_id,
+                    created_at, 1, 1
+                from sessions, generate_series(1, 20000) n";
+    assert_eq!(database.execute(over).await, 20_000);
+    database.execute("analyze sessions").await;
+    let scans = async |kind| {
+        let counted =
+            "select cast(%scan as text) from pg_stat_user_tables where relname = 'sessions'";
+        database.scalar(&counted.replace('%', kind)).await.parse::<u64>().unwrap()
+    };
+    // What the server has counted it writes down now and then.
+    let look_up = async || {
+        let before = scans("idx_").await;
+        for _ in 0..500 {
+            for _ in 0..20 {
+                assert!(store.session(&live.key).await.unwrap().is_some());
+            }
+            if scans("idx_").await >= before + 20 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("no look-up went by an index");
+    };
+    // The first time, what was counted while there were none comes along.
+    look_up().await;
+    let whole = scans("seq_").await;
+    look_up().await;
+    assert_eq!(scans("seq_").await, whole, "one has read them all");
 }
 
 on_both_databases! {
@@ -96,6 +137,25 @@ on_both_databases! {
         // Whoever comes next clears away what is over.
         store.begin_session(&ada, &content(), &[], None).await.unwrap();
         assert_eq!(database.scalar("select cast(count(*) as text) from sessions").await, "1");
+    }
+
+    async fn what_is_over_is_deleted_and_nothing_else(database: Database) {
+        let store = database.open().await;
+        let ada = user(&store, "ada").await.user;
+        let live = store.begin_session(&ada, &content(), &[], None).await.unwrap().key;
+        for _ in 0..2 {
+            let brief = SessionContent { expires_at: Some(NOW + 60), ..content() };
+            store.begin_session(&ada, &brief, &[], None).await.unwrap();
+        }
+        store.keep_login(&second_trip(), true).await.unwrap().unwrap();
+        assert!(store.use_once("a value", NOW + 600).await.unwrap());
+        assert_eq!(store.prune().await.unwrap(), 0);
+        database.clock.advance(DAY);
+        assert_eq!(store.prune().await.unwrap(), 4);
+        assert!(store.session(&live).await.unwrap().is_some());
+        database.clock.advance(8 * DAY);
+        assert_eq!(store.prune().await.unwrap(), 1, "it idled");
+        assert_eq!(store.prune().await.unwrap(), 0);
     }
 
     async fn all_sessions_of_a_user_end_together(database: Database) {

@@ -188,20 +188,32 @@ async fn access_that_was_taken_away_shows_when_tokens_are_listed_and_not_on_a_re
 
 #[tokio::test]
 async fn disconnecting_revokes_the_token_and_forgets_it_whatever_github_says() {
-    for up in [true, false] {
+    let down = || Answer::Json(503, json!({}));
+    // What GitHub says, and how often it is asked: a token that it does not know is as good
+    // as revoked (RFC 7009 section 2.2).
+    for (once, always, asked) in [
+        (None, None, 1),
+        (None, Some(Answer::Json(404, json!({}))), 1),
+        (Some(down()), None, 2),
+        (None, Some(down()), 3),
+        (None, Some(Answer::Json(401, json!({}))), 1),
+    ] {
         let (github, app) = set_up().await;
         connect(&github, &app).await;
         let user = app.host.user_context_for(&user_id(OWNER)).await.unwrap();
         let new = NewApiKey { name: "k".to_owned(), ..NewApiKey::default() };
         let key = app.host.store().api_keys(user.scope()).create(&new).await.unwrap().text;
         note_secret(&key);
-        if !up {
-            github.answer(Endpoint::Revoke, Answer::Json(503, json!({})));
+        if let Some(answer) = once {
+            github.answer_once(Endpoint::Revoke, answer);
+        }
+        if let Some(answer) = always {
+            github.answer(Endpoint::Revoke, answer);
         }
         let caller = app.anonymous().with_key(&key);
         let reply = caller.send("DELETE", "/api/v1/secrets/git-providers").await;
         assert_eq!(reply.status, 200, "{}", reply.body);
-        assert_eq!(github.calls(Endpoint::Revoke), 1);
+        assert_eq!(github.calls(Endpoint::Revoke), asked);
         assert!(user.token_provider().get_all().await.is_empty());
         let stored = app.host.store().tokens(&user_id(OWNER)).load("github").await.unwrap();
         assert!(stored.is_none());

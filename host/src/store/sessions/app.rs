@@ -16,7 +16,7 @@ const TRANSFER_SECONDS: u64 = 60;
 /// What a code is sealed for.
 const TRANSFER: &str = "transfer";
 
-const LIVE: &str = select_live!(
+pub(super) const LIVE: &str = select_live!(
     "join app_sessions a on a.session = s.id_hash
      where a.id_hash = $1 and a.host = $2 and s.expires_at > $3 and s.seen_at > $4"
 );

@@ -34,4 +34,4 @@ impl SessionKey {
 
 /// A session's row: the digest of its key, by which nobody can present it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(in crate::store) struct SessionId(pub(super) String);
+pub(crate) struct SessionId(pub(in crate::store) String);

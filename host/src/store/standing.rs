@@ -1,0 +1,44 @@
+//! Whether somebody who came in could come in still.
+
+use super::{ApiKey, Scope, SessionId, Store, StoreError, instant, read};
+
+/// Whoever may come in for the organisation, by a session or a key where there was one.
+pub(super) const STANDS: &str = "select u.id from users u
+     join org_members m on m.org_id = $1 and m.user_id = u.id
+     where u.id = $2 and u.disabled_at is null
+         and ($3 is null or exists (
+             select 1 from sessions s
+             where s.id_hash = $3 and s.expires_at > $4 and s.seen_at > $5))
+         and ($6 is null or exists (
+             select 1 from api_keys k
+             where k.id = $6 and (k.expires_at is null or k.expires_at > $4)))";
+
+impl Store {
+    /// Whether a user is enabled and in the organisation, and the session or the key by
+    /// which they came is good. It is no visit.
+    pub(crate) async fn stands(
+        &self,
+        scope: &Scope,
+        session: Option<&SessionId>,
+        key: Option<&ApiKey>,
+    ) -> Result<bool, StoreError> {
+        let (session, key) = (session.map(|id| &*id.0), key.map(|key| &*key.id));
+        let now = self.clock.now();
+        let idle = self.idle_since(now);
+        let by = (scope.org.as_str(), scope.user.as_str(), session, instant(now), idle, key);
+        if let Some(rows) = self.db.look_up(STANDS, by, |_| Ok(())) {
+            return Ok(!rows.is_empty());
+        }
+        let row: Option<(String,)> = read!(self.db, pool => {
+            scope
+                .rows(STANDS)
+                .bind(session)
+                .bind(instant(now))
+                .bind(idle)
+                .bind(key)
+                .fetch_optional(pool)
+                .await?
+        });
+        Ok(row.is_some())
+    }
+}
