@@ -13,46 +13,22 @@ use crate::{process::succeed, root::Root};
 const MODULE: &str = "github.com/traefik/traefik/v3";
 const VERSION: &str = "3.7.13";
 
-/// What Traefik checks passwords with, as its author published it. Traefik has a commit of a
-/// fork, which not every module proxy hands out.
-const PASSWORDS: (&str, &str) = ("github.com/abbot/go-http-auth", "v0.4.0");
+/// The clients of some 200 DNS services, by which certificates can be had.
+const DNS: &str = "github.com/go-acme/lego/v5/providers/dns";
 
-/// What adds to the configuration elsewhere. It is a module inside of Traefik's, and archives
-/// leave such out.
-const ADDITIONS: [(&str, &str); 2] = [
-    ("go.mod", "module github.com/traefik/traefik/dynamic/ext\n"),
-    ("ext.go", "package ext\n\ntype HTTP struct{}\n\ntype Router struct{}\n"),
-];
-
-/// What gets certificates by DNS: the clients of some 200 services, large ones among them, and
-/// not every module proxy hands out each.
-const DNS: &str = "\"github.com/go-acme/lego/v5/providers/dns\"";
-const NO_DNS: &str = r#"package dns
-
-import (
-	"errors"
-
-	"github.com/go-acme/lego/v5/challenge"
-)
-
-func NewDNSChallengeProviderByName(string) (challenge.Provider, error) {
-	return nil, errors.New("there is no client of a DNS service in this Traefik")
-}
-"#;
-
-/// Traefik below `target`. What routes, asks and forwards is as it was published.
+/// Traefik below `target`. What routes a request, asks about it and passes it on is as it was
+/// published.
 pub(super) fn traefik(root: &Root) -> anyhow::Result<PathBuf> {
     let folder = root.join("target/traefik");
     let program = folder.join(format!("traefik-v{VERSION}"));
     if !fs::exists(&program)? {
-        println!("building Traefik {VERSION}, which takes minutes the first time");
+        println!("building Traefik {VERSION} (ten minutes and some 2 GB the first time)");
         let source = folder.join("source");
         let _ = fs::remove_dir_all(&source);
         fs::create_dir_all(&folder)?;
-        // Not where Go keeps it, which is not to be written to.
-        let copy = ["--recursive", "--no-preserve=mode"];
-        succeed(Command::new("cp").args(copy).arg(fetched(&folder)?).arg(&source))?;
-        trim(&source)?;
+        // Go's own copy is not to be written to.
+        copy(&fetched(&folder)?, &source)?;
+        trim(root, &source)?;
         build(&source, &program)?;
         fs::remove_dir_all(&source)?;
     }
@@ -74,28 +50,19 @@ fn fetched(folder: &Path) -> anyhow::Result<PathBuf> {
     told["Dir"].as_str().map(PathBuf::from).context("Go does not say where it is")
 }
 
-/// Leaves out what cannot be fetched everywhere, and is not in the way of a request.
-fn trim(source: &Path) -> anyhow::Result<()> {
-    let go = |arguments: &[String]| {
-        succeed(Command::new("go").arg("mod").args(arguments).current_dir(source))
-    };
-    let (name, version) = PASSWORDS;
-    go(&["edit".into(), format!("-dropreplace={name}"), format!("-require={name}@{version}")])?;
-    let additions = source.join("pkg/config/dynamic/ext");
-    fs::create_dir(&additions)?;
-    for (name, text) in ADDITIONS {
-        fs::write(additions.join(name), text)?;
-    }
-    // Takes the checksum down.
-    go(&["download".into(), format!("{name}@{version}")])?;
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let copy = ["--recursive", "--no-preserve=mode", "--no-target-directory"];
+    succeed(Command::new("cp").args(copy).arg(from).arg(to))
+}
 
+/// Leaves out what needs modules that not every proxy hands out: the DNS services, and a fork
+/// for checking passwords.
+fn trim(root: &Root, source: &Path) -> anyhow::Result<()> {
+    copy(&root.join("tests/e2e/traefik"), source)?;
     let user = source.join("pkg/provider/acme/provider.go");
     let text = fs::read_to_string(&user)?;
     ensure!(text.contains(DNS), "{} has no {DNS}", user.display());
-    fs::write(&user, text.replace(DNS, &format!("\"{MODULE}/pkg/provider/acme/dns\"")))?;
-    let none = source.join("pkg/provider/acme/dns");
-    fs::create_dir(&none)?;
-    Ok(fs::write(none.join("dns.go"), NO_DNS)?)
+    Ok(fs::write(&user, text.replace(DNS, &format!("{MODULE}/pkg/provider/acme/dns")))?)
 }
 
 fn build(source: &Path, program: &Path) -> anyhow::Result<()> {
