@@ -92,6 +92,8 @@ const run = async (name, program) => {
     const all = [`Host: wiki.localhost:${https}`, "Connection: close", ...headers];
     return raw(https, "wiki.localhost", `${method} ${path} HTTP/1.1\r\n${all.join("\r\n")}\r\n\r\n`);
   };
+  // Traefik listens before it has read its routes.
+  for (let tries = 0; tries < 200 && [0, 404].includes(status(await ask("/a"))); tries += 1) await pause(50);
   const seen = (answer) => {
     assert.equal(status(answer), 200, answer);
     const body = answer.slice(answer.indexOf("{"), answer.lastIndexOf("}") + 1);
