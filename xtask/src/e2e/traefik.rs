@@ -22,7 +22,7 @@ pub(super) fn traefik(root: &Root) -> anyhow::Result<PathBuf> {
     let folder = root.join("target/traefik");
     let program = folder.join(format!("traefik-v{VERSION}"));
     if !fs::exists(&program)? {
-        println!("building Traefik {VERSION} (ten minutes and some 2 GB the first time)");
+        println!("building Traefik {VERSION} (minutes, and some 3 GB for Go, the first time)");
         let source = folder.join("source");
         let _ = fs::remove_dir_all(&source);
         fs::create_dir_all(&folder)?;
