@@ -8,6 +8,7 @@ mod new_strategy;
 mod replicas;
 mod schemathesis;
 mod soak;
+mod traefik;
 
 use std::{
     fs,
@@ -57,8 +58,8 @@ enum Test {
     /// Schemathesis, which asks what `/openapi.json` allows and forbids, as callers with and
     /// without credentials, on both databases.
     Schemathesis,
-    /// nginx, Caddy, Envoy, and Traefik where it is installed, with the configurations of
-    /// examples/gateways, a real Chromium, and clients that forge headers.
+    /// nginx, Caddy, Envoy, and Traefik where there is Go to build it, with the configurations
+    /// of examples/gateways, a real Chromium, and clients that forge headers.
     Gateways,
     /// Three servers on one PostgreSQL, asked on and on for provider tokens that live for
     /// seconds: each has to be renewed once.
