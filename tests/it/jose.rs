@@ -321,6 +321,38 @@ async fn bad_keys_are_left_out_and_good_ones_still_work() {
 }
 
 #[tokio::test]
+async fn a_key_under_which_signatures_of_nobody_hold_is_left_out() {
+    let scene = scene().await;
+    let with_ends = |first: u8, between: u8, last: u8| {
+        let mut x = [between; 32];
+        (x[0], x[31]) = (first, last);
+        x
+    };
+    for x in [
+        with_ends(0, 0, 0),
+        with_ends(0, 0, 0x80),
+        with_ends(1, 0, 0),
+        with_ends(1, 0, 0x80),
+        with_ends(0xec, 0xff, 0x7f),
+        with_ends(0xed, 0xff, 0x7f),
+        with_ends(0xee, 0xff, 0xff),
+    ] {
+        let key = json!({"kty": "OKP", "kid": "small", "crv": "Ed25519", "x": coded(&x)});
+        let keys = json!({ "keys": [key, scene.key.jwk()] });
+        scene.issuer.publish_as(Says::Document(keys));
+        scene.app.clock.advance(24 * 3600);
+        let header = coded(json!({"alg": "EdDSA", "kid": "small"}).to_string().as_bytes());
+        let claims = coded(scene.claims(&json!({})).to_string().as_bytes());
+        // The neutral element and a zero, which need no private key.
+        let mut signature = [0; 64];
+        signature[0] = 1;
+        let token = format!("{header}.{claims}.{}", coded(&signature));
+        let told = scene.ask(&token, json!({"algorithms": ["EdDSA"]})).await;
+        assert_eq!(told, rejected("UnknownKey"), "{x:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_key_that_the_token_brings_along_is_not_looked_at() {
     let scene = scene().await;
     let attacker = Key::rsa("attacker");

@@ -42,6 +42,9 @@ pub(crate) struct EndToEnd {
     /// Have `soak` run the server as tests build it, which takes less to build.
     #[arg(long)]
     debug: bool,
+    /// Have `gateways` fail where Traefik cannot be built, and not go on without it.
+    #[arg(long)]
+    whole: bool,
 }
 
 /// What there is to run.
@@ -86,7 +89,7 @@ impl EndToEnd {
             Test::OidcProvider => keycloak::oidc_provider(root),
             Test::OpenhandsClient => openhands_client(root),
             Test::Schemathesis => schemathesis::run(root),
-            Test::Gateways => gateways::run(root),
+            Test::Gateways => gateways::run(root, self.whole),
             Test::Replicas => replicas::run(root, self.seconds.unwrap_or(60)),
             Test::Soak => soak::run(root, self.seconds.unwrap_or(600), self.rate, self.debug),
             Test::Console => console::run(root),

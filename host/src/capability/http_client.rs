@@ -31,6 +31,7 @@ pub(super) use self::{capture::Pointer, origins::readable};
 use self::{
     capture::{Sought, capture},
     origins::Origins,
+    probe::in_words,
     transport::{Reply, Transport},
 };
 use super::{Context, Hooks, log::denials::Denied, secrets::Secret};
@@ -94,9 +95,8 @@ impl Client {
         url: Url,
         patience: Duration,
     ) -> Result<Zeroizing<Vec<u8>>, String> {
-        let told = |error: HttpError| format!("{error:?}");
-        let request = request::document(origins::sendable(url).map_err(told)?);
-        let reply = self.transport.exchange(request, patience).await.map_err(told)?;
+        let request = request::document(origins::sendable(url).map_err(in_words)?);
+        let reply = self.transport.exchange(request, patience).await.map_err(in_words)?;
         match reply.head.status.as_u16() {
             200 => Ok(reply.body),
             other => Err(format!("the answer is {other}")),

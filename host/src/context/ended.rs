@@ -29,8 +29,11 @@ impl UserContext {
     pub fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
         let user = self.clone();
         async move {
+            let mut told = false;
             while user.stands().await.unwrap_or_else(|error| {
-                tracing::warn!(request.id = %user.request, %error, "nobody knows who is out");
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(request.id = %user.request, %error, "nobody knows who is out");
+                }
                 true
             }) {
                 user.host.clock().pass(LOOK_EVERY).await;

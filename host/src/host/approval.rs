@@ -9,7 +9,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::Config,
-    engine::{ComponentFile, Engine, Hooks, off_the_runtime},
+    engine::{ComponentFile, Engine, Hooks, off_the_runtime, to_the_end},
     store::AuditEntry,
 };
 
@@ -157,7 +157,9 @@ impl Host {
     /// Goes back to the generation that was approved before, and answers what it is. Where
     /// that cannot serve with the configuration as it is, nothing changes.
     pub async fn roll_back(&self) -> Result<Record, StartError> {
-        let record = self.go_back().await?;
+        let this = self.clone();
+        // What is written down is to serve, even if nobody waits for it any more.
+        let record = to_the_end(async move { this.go_back().await }).await?;
         // The file that was rolled back is refused, and said to be.
         let _ = self.look().await;
         Ok(record)

@@ -311,18 +311,6 @@ impl ApiKeys<'_> {
         }))
     }
 
-    /// Ends all of the user's own keys, in whatever organisation. The host's own stay: they
-    /// are in no browser's reach.
-    pub async fn revoke_all(&self) -> Result<u64, StoreError> {
-        Ok(change!(self.store.db, pool => {
-            sqlx::query("delete from api_keys where user_id = $1 and system = 0")
-                .bind(self.scope.user.as_str())
-                .execute(pool)
-                .await?
-                .rows_affected()
-        }))
-    }
-
     /// Ends the system key of this name.
     pub async fn revoke_system(&self, name: &str) -> Result<bool, StoreError> {
         if !is_name(name) {

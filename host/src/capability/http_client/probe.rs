@@ -62,7 +62,7 @@ impl Client {
 }
 
 /// What an operator is told of a failure.
-fn in_words(error: HttpError) -> String {
+pub(super) fn in_words(error: HttpError) -> String {
     match error {
         HttpError::Timeout => "there was no answer in time".to_owned(),
         HttpError::Connection(what) => what,

@@ -105,7 +105,10 @@ fn read(key: &Map<String, Value>) -> Option<Vec<Key>> {
             )]
         }
         ("OKP", Some("Ed25519")) => {
-            let x = bytes("x").filter(|x| x.len() == 32)?;
+            let x: [u8; 32] = bytes("x")?.try_into().ok()?;
+            if has_small_order(x) {
+                return None;
+            }
             vec![(Algorithm::Eddsa, ParsedPublicKey::new(&ED25519, x).ok()?)]
         }
         _ => return None,
@@ -113,6 +116,42 @@ fn read(key: &Map<String, Value>) -> Option<Vec<Key>> {
     let keys = keys.into_iter().filter(|(algorithm, _)| only.is_none_or(|only| only == *algorithm));
     let keys = keys.map(|(algorithm, parsed)| Key { kid: kid.clone(), algorithm, parsed });
     Some(keys.collect())
+}
+
+/// Whether a point of Ed25519 has an order of 8 or less: signatures that nobody made hold
+/// under such a key, and the library takes it (RFC 8032 section 5.1.7 leaves that open).
+fn has_small_order(mut point: [u8; 32]) -> bool {
+    const fn near_p(low: u8) -> [u8; 32] {
+        let mut y = [0xff; 32];
+        (y[0], y[31]) = (low, 0x7f);
+        y
+    }
+    const fn small(low: u8) -> [u8; 32] {
+        let mut y = [0; 32];
+        y[0] = low;
+        y
+    }
+    // By y alone, because a point and its negative have the same order. The last two are 0
+    // and 1 written in another way.
+    const OF_SMALL_ORDER: [[u8; 32]; 7] = [
+        small(0),
+        small(1),
+        [
+            0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef,
+            0x98, 0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88,
+            0x6d, 0x53, 0xfc, 0x05,
+        ],
+        [
+            0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10,
+            0x67, 0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77,
+            0x92, 0xac, 0x03, 0x7a,
+        ],
+        near_p(0xec),
+        near_p(0xed),
+        near_p(0xee),
+    ];
+    point[31] &= 0x7f;
+    OF_SMALL_ORDER.contains(&point)
 }
 
 /// An RSA key for each algorithm, unless it is too short: the library finds that

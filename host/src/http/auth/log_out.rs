@@ -27,8 +27,8 @@ use crate::{
         shown::shown,
         trail::Trail,
     },
-    identity::{OrgId, PresentedSession, RequestId},
-    store::{AuditEntry, Scope, Session, SessionKey},
+    identity::{PresentedSession, RequestId},
+    store::{AuditEntry, Session, SessionKey},
 };
 
 /// What came of it, in the words of the older API.
@@ -156,13 +156,17 @@ async fn end(
         refuse_foreign_origin(server, &parts.headers)?;
     }
     let Some(key) = key else {
-        return if reach == Reach::Here { Ok(None) } else { Err(Problem::not_authenticated()) };
+        return match reach {
+            Reach::Here => Ok(None),
+            _ => Err(Peer::of(parts, server).refused(host, Problem::not_authenticated())),
+        };
     };
     let session = host.store().session(&key).await;
     let trail = Trail::of(parts, host, generation);
     if reach != Reach::Here {
         // Whose sessions are meant, nobody else can say.
-        let session = session?.ok_or_else(|| cookies.bad_session("it is over"))?;
+        let over = || Peer::of(parts, server).refused(host, cookies.bad_session("it is over"));
+        let session = session?.ok_or_else(over)?;
         return end_all(host, generation, session, reach, &trail).await;
     }
     // First what was asked for: nothing can undo it, and one that cannot be read
@@ -182,15 +186,10 @@ async fn end_all(
     reach: Reach,
     trail: &Trail,
 ) -> Result<Option<Url>, Problem> {
-    // Keys first: with the session, what fails can be asked for once more.
-    let keys = match reach {
-        Reach::WithKeys => {
-            let own = Scope::new(session.user.clone(), OrgId::personal(&session.user));
-            host.store().api_keys(&own).revoke_all().await?
-        }
-        Reach::Here | Reach::Everywhere => 0,
+    let (sessions, keys) = match reach {
+        Reach::WithKeys => host.store().end_sessions_and_keys(&session.user).await?,
+        Reach::Here | Reach::Everywhere => (host.store().end_sessions(&session.user).await?, 0),
     };
-    let sessions = host.store().end_sessions(&session.user).await?;
     let entry = AuditEntry {
         actor: Some(session.user.to_string()),
         reason: Some(format!("{sessions} sessions and {keys} keys")),
