@@ -88,6 +88,9 @@ pub(super) fn host_and_port(authority: &str) -> Result<(String, Option<u16>), Pr
     let parsed: Authority = authority.parse().map_err(|_| no_host())?;
     let host = parsed.host();
     let host = host.strip_suffix('.').unwrap_or(host);
+    if host.is_empty() || host.ends_with('.') {
+        return Err(no_host());
+    }
     Ok((host.to_ascii_lowercase(), parsed.port_u16()))
 }
 
@@ -151,6 +154,9 @@ mod tests {
             "a.example.com#",
             "exаmple.com",
             "a b",
+            ".",
+            ".:80",
+            "a.example.com..",
             " a.example.com",
         ] {
             assert!(read("GET", "https", authority, "/").is_none(), "{authority}");
