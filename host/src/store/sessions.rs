@@ -354,25 +354,6 @@ impl Store {
         }))
     }
 
-    /// Ends every session of a user and in the same moment every key that they made, so that
-    /// none of the sessions makes another key; says how many of each. The host's own keys
-    /// stay: they are in no browser's reach.
-    pub async fn end_sessions_and_keys(&self, user: &UserId) -> Result<(u64, u64), StoreError> {
-        Ok(transact!(self.db, tx => {
-            let sessions = sqlx::query("delete from sessions where user_id = $1")
-                .bind(user.as_str())
-                .execute(&mut *tx)
-                .await?
-                .rows_affected();
-            let keys = sqlx::query("delete from api_keys where user_id = $1 and system = 0")
-                .bind(user.as_str())
-                .execute(&mut *tx)
-                .await?
-                .rows_affected();
-            (sessions, keys)
-        }))
-    }
-
     /// Ends the sessions that an identity provider names by its own id, where they
     /// are of this user if it names one.
     pub async fn end_idp_sessions(

@@ -1,6 +1,7 @@
-//! Whether somebody who came in could come in still.
+//! Whether somebody who came in could come in still, and that they cannot.
 
-use super::{ApiKey, Scope, SessionId, Store, StoreError, instant, read};
+use super::{ApiKey, Scope, SessionId, Store, StoreError, instant, read, transact};
+use crate::identity::UserId;
 
 /// Whoever may come in for the organisation, by a session or a key where there was one.
 pub(super) const STANDS: &str = "select u.id from users u
@@ -40,5 +41,24 @@ impl Store {
                 .await?
         });
         Ok(row.is_some())
+    }
+
+    /// Ends every session of a user and in the same moment every key that they made, so that
+    /// none of the sessions makes another key; says how many of each. The host's own keys
+    /// stay: they are in no browser's reach.
+    pub async fn end_sessions_and_keys(&self, user: &UserId) -> Result<(u64, u64), StoreError> {
+        Ok(transact!(self.db, tx => {
+            let sessions = sqlx::query("delete from sessions where user_id = $1")
+                .bind(user.as_str())
+                .execute(&mut *tx)
+                .await?
+                .rows_affected();
+            let keys = sqlx::query("delete from api_keys where user_id = $1 and system = 0")
+                .bind(user.as_str())
+                .execute(&mut *tx)
+                .await?
+                .rows_affected();
+            (sessions, keys)
+        }))
     }
 }
