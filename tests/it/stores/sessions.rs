@@ -38,19 +38,18 @@ async fn a_look_up_reads_no_row_that_is_over_however_many_there_are() {
                 from sessions, generate_series(1, 20000) n";
     assert_eq!(database.execute(over).await, 20_000);
     database.execute("analyze sessions").await;
-    let scans = async |kind| {
-        let counted =
-            "select cast(%scan as text) from pg_stat_user_tables where relname = 'sessions'";
-        database.scalar(&counted.replace('%', kind)).await.parse::<u64>().unwrap()
+    let counted = async |what| {
+        let counted = "select cast(% as text) from pg_stat_user_tables where relname = 'sessions'";
+        database.scalar(&counted.replace('%', what)).await.parse::<u64>().unwrap()
     };
     // What the server has counted it writes down now and then.
     let look_up = async || {
-        let before = scans("idx_").await;
+        let before = counted("idx_scan").await;
         for _ in 0..500 {
             for _ in 0..20 {
                 assert!(store.session(&live.key).await.unwrap().is_some());
             }
-            if scans("idx_").await >= before + 20 {
+            if counted("idx_scan").await >= before + 20 {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -59,9 +58,11 @@ async fn a_look_up_reads_no_row_that_is_over_however_many_there_are() {
     };
     // The first time, what was counted while there were none comes along.
     look_up().await;
-    let whole = scans("seq_").await;
+    let before = counted("seq_tup_read").await;
     look_up().await;
-    assert_eq!(scans("seq_").await, whole, "one has read them all");
+    // A connection that rests tells late of the scans it made while there was one row.
+    let read = counted("seq_tup_read").await - before;
+    assert!(read < 20_000, "one has read them all: {read}");
 }
 
 on_both_databases! {
