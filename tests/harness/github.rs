@@ -87,6 +87,7 @@ pub struct Given {
 #[derive(Clone)]
 pub struct GitHub {
     address: SocketAddr,
+    client: (String, String),
     desk: Arc<Mutex<Desk>>,
     script: Arc<Script<Endpoint>>,
 }
@@ -100,10 +101,11 @@ struct Desk {
     expires_in: Option<Value>,
     /// What a visitor leaves of the scopes that are asked for.
     scope: Option<String>,
+    /// The secrets of the apps that are registered.
+    clients: BTreeMap<String, String>,
     codes: BTreeMap<String, Grant>,
     access: BTreeMap<String, Account>,
-    /// Refresh tokens, each with its owner and its access token.
-    refresh: BTreeMap<String, (Account, String)>,
+    refresh: BTreeMap<String, Refresh>,
     /// Answers of the token endpoint wait for this.
     held: Option<Arc<Semaphore>>,
     used: BTreeSet<String>,
@@ -111,8 +113,16 @@ struct Desk {
     made: usize,
 }
 
+/// What renews an access token.
+struct Refresh {
+    client: String,
+    account: Account,
+    access: String,
+}
+
 /// What a visitor has agreed to.
 struct Grant {
+    client: String,
     account: Account,
     redirect_uri: String,
     challenge: String,
@@ -123,12 +133,13 @@ impl GitHub {
     /// Opens on a port of its own, with an OAuth app registered and somebody at
     /// the browser.
     pub async fn start(visitor: Account) -> Self {
-        note_secret(&SecretString::from(CLIENT_SECRET));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let desk = Desk { visitor: Some(visitor), ..Desk::default() };
         let desk = Arc::new(Mutex::new(desk));
-        let github = Self { address, desk, script: Arc::default() };
+        let client = (String::new(), String::new());
+        let github = Self { address, client, desk, script: Arc::default() };
+        let github = github.registered(CLIENT_ID, CLIENT_SECRET);
         let api = Router::new()
             .route("/user", get(user))
             .route("/user/repos", get(repositories))
@@ -145,6 +156,15 @@ impl GitHub {
         github
     }
 
+    /// The same as another app of this id knows it.
+    #[must_use]
+    pub fn registered(&self, id: &str, secret: &str) -> Self {
+        note_secret(&SecretString::from(secret));
+        let client = (id.to_owned(), secret.to_owned());
+        self.desk().clients.insert(client.0.clone(), client.1.clone());
+        Self { client, ..self.clone() }
+    }
+
     /// Where it is.
     #[must_use]
     pub fn url(&self) -> String {
@@ -154,10 +174,10 @@ impl GitHub {
     /// The lines by which Vestibule knows it and the one person who may come in.
     #[must_use]
     pub fn toml(&self, allowed: &str) -> String {
-        let url = self.url();
+        let (url, (id, secret)) = (self.url(), &self.client);
         format!(
-            "[auth.settings]\nallowed = '{allowed}'\nclient_id = '{CLIENT_ID}'\n\
-             client_secret = '{CLIENT_SECRET}'\nscopes = ['repo']\nbase_url = '{url}'\n\
+            "[auth.settings]\nallowed = '{allowed}'\nclient_id = '{id}'\n\
+             client_secret = '{secret}'\nscopes = ['repo']\nbase_url = '{url}'\n\
              api_url = '{url}/api/v3'\n\
              [auth.grants]\nhttp = ['{url}']\ntoken_store = ['github', 'owner']\n"
         )
@@ -178,7 +198,7 @@ impl GitHub {
     pub fn connect(&self) -> Given {
         let mut desk = self.desk();
         let account = desk.visitor.clone().expect("somebody sits at the browser");
-        let answer = desk.pair(account, "repo");
+        let answer = desk.pair(&self.client.0, account, "repo");
         let secret =
             |name: &str| answer[name].as_str().map(|text| Arc::new(SecretString::from(text)));
         Given {
@@ -308,7 +328,9 @@ impl Desk {
         let given = |name: &str| query.get(name).cloned().unwrap_or_default();
         let mut answer = form_urlencoded::Serializer::new(String::new());
         match self.visitor.clone() {
-            _ if given("client_id") != CLIENT_ID || given("response_type") != "code" => {
+            _ if !self.clients.contains_key(&given("client_id"))
+                || given("response_type") != "code" =>
+            {
                 answer.append_pair("error", "application_suspended");
             }
             Some(account) => {
@@ -316,6 +338,7 @@ impl Desk {
                 let code = self.make("code");
                 answer.append_pair("code", &code);
                 let grant = Grant {
+                    client: given("client_id"),
                     account,
                     redirect_uri: given("redirect_uri"),
                     challenge: given("code_challenge"),
@@ -335,7 +358,8 @@ impl Desk {
     /// Answers at the token endpoint.
     fn exchange(&mut self, form: &BTreeMap<String, String>) -> Value {
         let given = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
-        if given("client_id") != CLIENT_ID || given("client_secret") != CLIENT_SECRET {
+        let client = given("client_id");
+        if self.clients.get(client).is_none_or(|secret| secret != given("client_secret")) {
             return json!({"error": "incorrect_client_credentials"});
         }
         if given("grant_type") == "refresh_token" {
@@ -343,16 +367,21 @@ impl Desk {
             if !self.used.insert(presented.to_owned()) {
                 self.reused += 1;
             }
-            let Some((account, access)) = self.refresh.remove(presented) else {
+            let Some(refresh) =
+                self.refresh.remove(presented).filter(|refresh| refresh.client == client)
+            else {
                 return json!({"error": "bad_refresh_token"});
             };
             // Using the refresh token ends the access token as well.
-            self.access.remove(&access);
-            return self.pair(account, "");
+            self.access.remove(&refresh.access);
+            return self.pair(client, refresh.account, "");
         }
         let Some(grant) = self.codes.remove(given("code")) else {
             return json!({"error": "bad_verification_code"});
         };
+        if grant.client != client {
+            return json!({"error": "bad_verification_code"});
+        }
         if grant.redirect_uri != given("redirect_uri") {
             return json!({"error": "redirect_uri_mismatch"});
         }
@@ -360,16 +389,17 @@ impl Desk {
         if grant.challenge != general_purpose::URL_SAFE_NO_PAD.encode(digest) {
             return json!({"error": "bad_verification_code"});
         }
-        self.pair(grant.account, &grant.scope)
+        self.pair(client, grant.account, &grant.scope)
     }
 
-    fn pair(&mut self, account: Account, scope: &str) -> Value {
+    fn pair(&mut self, client: &str, account: Account, scope: &str) -> Value {
         let access = self.make("access");
         self.access.insert(access.clone(), account.clone());
         let mut answer = json!({"access_token": access, "token_type": "bearer", "scope": scope});
         if let Some(expires_in) = self.expires_in.clone() {
             let refresh = self.make("refresh");
-            self.refresh.insert(refresh.clone(), (account, access));
+            let client = client.to_owned();
+            self.refresh.insert(refresh.clone(), Refresh { client, account, access });
             answer["scope"] = json!("");
             answer["expires_in"] = expires_in;
             answer["refresh_token"] = json!(refresh);
@@ -458,9 +488,10 @@ async fn revoke(
     if let Err(answer) = github.enter(Endpoint::Revoke).await {
         return answer;
     }
-    let basic = general_purpose::STANDARD.encode(format!("{CLIENT_ID}:{CLIENT_SECRET}"));
+    let secret = github.desk().clients.get(&client).cloned().unwrap_or_default();
+    let basic = general_purpose::STANDARD.encode(format!("{client}:{secret}"));
     let presented = headers.get(header::AUTHORIZATION).map(http::HeaderValue::as_bytes);
-    if client != CLIENT_ID || presented != Some(format!("Basic {basic}").as_bytes()) {
+    if presented != Some(format!("Basic {basic}").as_bytes()) {
         return json_of(401, &json!({"message": "Bad credentials"}));
     }
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();

@@ -265,9 +265,14 @@ impl Keycloak {
         self.desk().provider_expires_in = seconds.into();
     }
 
+    /// There is one more client.
+    pub fn register(&self, id: &str, secret: &str) {
+        self.desk().clients.insert(id.to_owned(), secret.to_owned());
+    }
+
     /// The client has another secret from now on.
     pub fn change_client_secret(&self, secret: &str) {
-        secret.clone_into(&mut self.desk().client_secret);
+        self.register(CLIENT_ID, secret);
     }
 
     /// Signs with another key from now on, and publishes no other.
@@ -354,7 +359,8 @@ impl Keycloak {
     #[must_use]
     pub fn bearer(&self, person: &Person, changes: &Value) -> String {
         let desk = self.desk();
-        let mut claims = desk.access_claims(person, "the-session-of-another-client", "openid");
+        let mut claims =
+            desk.access_claims(CLIENT_ID, person, "the-session-of-another-client", "openid");
         claims["azp"] = json!("another-client");
         claims["aud"] = json!(CLIENT_ID);
         for (name, value) in changes.as_object().expect("an object") {

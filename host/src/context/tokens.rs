@@ -211,24 +211,30 @@ impl TokenProvider {
     }
 
     /// Has a token revoked where it comes from, as far as that can be had, and forgets it.
+    /// One that a log-in stores meanwhile is another, and stays.
     async fn revoke_one(&self, strategy: &Strategy, name: &str) -> Result<(), StoreError> {
         let user = self.identity.user_id.as_ref();
+        let tokens = self.host.store().tokens(&self.scope.user);
+        tokens.begin_removal(name).await?;
         let mut pauses = REVOKE_PAUSES.into_iter();
-        let reason = loop {
+        while tokens.is_removal_begun(name).await? {
             let why = match strategy.revoke_provider_token(user, name, self.request).await {
-                Ok(Ok(())) => break None,
-                Ok(Err(TokenRefusal::Unavailable(why))) => why,
-                Ok(Err(refusal)) => break Some(refusal.to_string()),
-                Err(error) => break Some(error.to_string()),
+                Ok(Ok(())) => break,
+                Ok(Err(TokenRefusal::Unavailable(why))) => {
+                    if let Some(pause) = pauses.next() {
+                        tokio::time::sleep(pause).await;
+                        continue;
+                    }
+                    why
+                }
+                Ok(Err(refusal)) => refusal.to_string(),
+                Err(error) => error.to_string(),
             };
-            let Some(pause) = pauses.next() else { break Some(why) };
-            tokio::time::sleep(pause).await;
-        };
-        if let Some(reason) = reason {
             let id = self.request;
-            tracing::warn!(request.id = %id, name, reason, "a token may live on at its provider");
+            tracing::warn!(request.id = %id, name, why, "a token may live on at its provider");
+            break;
         }
-        self.host.store().tokens(&self.scope.user).remove(name).await.map(drop)
+        tokens.end_removal(name).await
     }
 }
 

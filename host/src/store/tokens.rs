@@ -9,7 +9,9 @@ use std::{sync::Arc, time::Duration};
 use secrecy::SecretString;
 use sqlx::FromRow;
 
-use super::{Lease, Store, StoreError, instant, leases::hold_lease, read, seconds, transact};
+use super::{
+    Lease, Store, StoreError, change, instant, leases::hold_lease, read, seconds, transact,
+};
 use crate::{
     cipher::{Cipher, Place, Sealed},
     identity::{TokenPair, UserId},
@@ -60,6 +62,7 @@ pub(super) const ACCESS: &str = "tokens.access";
 pub(super) const REFRESH: &str = "tokens.refresh";
 
 const INTERRUPTED: &str = "a renewal was interrupted, and the refresh token may be used up";
+const DISCONNECTED: &str = "the account is being disconnected";
 
 /// The tokens of one user.
 #[derive(Clone, Copy, Debug)]
@@ -137,6 +140,60 @@ impl Tokens<'_> {
                 .rows_affected()
                 > 0
         }))
+    }
+
+    /// Marks the token of this name as one that is about to go: from now on nobody is
+    /// given it, and whoever renews it at the moment loses the lease. One that a log-in
+    /// stores in its place is not marked.
+    pub async fn begin_removal(&self, name: &str) -> Result<(), StoreError> {
+        transact!(self.store.db, tx => {
+            sqlx::query("delete from leases where resource = $1")
+                .bind(self.resource(name))
+                .execute(&mut *tx)
+                .await?;
+            sqlx::query(
+                "update tokens set state = 'reconnect', reason = $3
+                 where user_id = $1 and name = $2",
+            )
+            .bind(self.user.as_str())
+            .bind(name)
+            .bind(DISCONNECTED)
+            .execute(&mut *tx)
+            .await?;
+        });
+        Ok(())
+    }
+
+    /// Whether the token of this name is still the one that is about to go.
+    pub async fn is_removal_begun(&self, name: &str) -> Result<bool, StoreError> {
+        let marked: Option<(i32,)> = read!(self.store.db, pool => {
+            sqlx::query_as(
+                "select 1 from tokens
+                 where user_id = $1 and name = $2 and state = 'reconnect' and reason = $3",
+            )
+            .bind(self.user.as_str())
+            .bind(name)
+            .bind(DISCONNECTED)
+            .fetch_optional(pool)
+            .await?
+        });
+        Ok(marked.is_some())
+    }
+
+    /// Deletes the token of this name where it is still the one that is about to go.
+    pub async fn end_removal(&self, name: &str) -> Result<(), StoreError> {
+        change!(self.store.db, pool => {
+            sqlx::query(
+                "delete from tokens
+                 where user_id = $1 and name = $2 and state = 'reconnect' and reason = $3",
+            )
+            .bind(self.user.as_str())
+            .bind(name)
+            .bind(DISCONNECTED)
+            .execute(pool)
+            .await?;
+        });
+        Ok(())
     }
 
     /// With the length before the id, so that no two users meet.

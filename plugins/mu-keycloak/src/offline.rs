@@ -83,12 +83,19 @@ pub(crate) fn revoke(settings: &Settings, user: Option<&str>) -> Result<(), Toke
     let internal = |error: vestibule_sdk::Error| TokenError::Unavailable(format!("{error:?}"));
     let metadata = Idp::of(settings).and_then(|idp| idp.metadata()).map_err(internal)?;
     let url = metadata.revocation_endpoint.as_deref().ok_or_else(|| {
-        TokenError::Unavailable("the identity provider has no place to revoke tokens".into())
+        TokenError::Internal("the identity provider has no place to revoke tokens".into())
     })?;
     let secret = settings::client_secret().map_err(internal)?;
     match settings.token_endpoint(url, &secret).revoke(&refresh) {
         Ok(()) => Ok(()),
-        Err(failure) => Err(TokenError::Unavailable(failure.told("the identity provider"))),
+        Err(failure) => {
+            // What is refused today is refused in a second as well.
+            let refusal = match failure {
+                Failure::Transient(_) => TokenError::Unavailable,
+                Failure::Definite(_) | Failure::Client(_) => TokenError::Internal,
+            };
+            Err(refusal(failure.told("the identity provider")))
+        }
     }
 }
 

@@ -32,7 +32,8 @@ pub(super) struct Desk {
     pub(super) public: String,
     pub(super) clock: Clock,
     pub(super) key: Arc<Key>,
-    pub(super) client_secret: String,
+    /// The secrets of the clients that are registered.
+    pub(super) clients: BTreeMap<String, String>,
     pub(super) expires_in: Value,
     pub(super) refresh_expires_in: u64,
     pub(super) provider_expires_in: Value,
@@ -60,6 +61,7 @@ pub(super) struct Desk {
 
 /// What a visitor has agreed to.
 struct Code {
+    client: String,
     sid: String,
     redirect_uri: String,
     challenge: String,
@@ -75,6 +77,7 @@ struct Session {
 }
 
 struct Refresh {
+    client: String,
     sid: String,
     scope: String,
     expires_at: Option<u64>,
@@ -97,7 +100,7 @@ impl Desk {
             public: String::new(),
             clock: beginning(),
             key,
-            client_secret: CLIENT_SECRET.to_owned(),
+            clients: BTreeMap::from([(CLIENT_ID.to_owned(), CLIENT_SECRET.to_owned())]),
             expires_in: json!(300),
             refresh_expires_in: 1800,
             provider_expires_in: json!(28_800),
@@ -173,10 +176,9 @@ impl Desk {
     /// What becomes of a visitor.
     pub(super) fn agree(&mut self, query: &Form) -> String {
         let given = |name: &str| query.get(name).cloned().unwrap_or_default();
-        assert_eq!(
-            (given("client_id").as_str(), given("response_type").as_str()),
-            (CLIENT_ID, "code")
-        );
+        let client = given("client_id");
+        assert!(self.clients.contains_key(&client), "{client} is no client");
+        assert_eq!(given("response_type"), "code");
         assert_eq!(given("code_challenge_method"), "S256");
         let scope = given("scope");
         let asks = |declined: &String| scope.split(' ').any(|scope| scope == declined);
@@ -192,7 +194,8 @@ impl Desk {
                 let left = |scope: &&str| self.withheld.as_deref() != Some(*scope);
                 let scope: Vec<&str> = scope.split(' ').filter(left).collect();
                 let scope = scope.join(" ");
-                self.codes.insert(code, Code { sid, redirect_uri, challenge, nonce, scope });
+                let given = Code { client, sid, redirect_uri, challenge, nonce, scope };
+                self.codes.insert(code, given);
             }
             None => {
                 answer.append_pair("error", "access_denied");
@@ -223,11 +226,14 @@ impl Desk {
             return (401, json!({"error": "invalid_client", "error_description": why}));
         }
         if given("grant_type") == "refresh_token" {
-            return self.refresh(given("refresh_token"));
+            return self.refresh(given("refresh_token"), &client.0);
         }
         let Some(code) = self.codes.remove(given("code")) else {
             return refused("Code not valid");
         };
+        if code.client != client.0 {
+            return refused("Auth error");
+        }
         let digest = Sha256::digest(given("code_verifier"));
         if code.challenge != coded(&digest) {
             return refused("PKCE verification failed: Code mismatch");
@@ -239,14 +245,14 @@ impl Desk {
             let session = self.sessions.get_mut(&code.sid).expect("a code is of a session");
             session.offline = true;
         }
-        (200, self.grant(&code.sid, &code.scope, code.nonce.as_deref()))
+        (200, self.grant(&client.0, &code.sid, &code.scope, code.nonce.as_deref()))
     }
 
     fn knows(&self, (id, secret): &(String, String)) -> bool {
-        id == CLIENT_ID && *secret == self.client_secret
+        self.clients.get(id) == Some(secret)
     }
 
-    fn refresh(&mut self, token: &str) -> (u16, Value) {
+    fn refresh(&mut self, token: &str, client: &str) -> (u16, Value) {
         if self.used.contains(token) {
             // Whoever uses a token again loses the whole session.
             let sid = self.refresh.get(token).map(|refresh| refresh.sid.clone());
@@ -258,6 +264,10 @@ impl Desk {
         let Some(refresh) = self.refresh.get(token) else {
             return refused("Invalid refresh token");
         };
+        if refresh.client != client {
+            let why = "Invalid refresh token. Token client and authorized client don't match";
+            return refused(why);
+        }
         let (sid, scope) = (refresh.sid.clone(), refresh.scope.clone());
         let over = refresh.expires_at.is_some_and(|at| at <= self.clock.now());
         let alive = |session: &Session| {
@@ -271,15 +281,15 @@ impl Desk {
             });
         }
         self.used.insert(token.to_owned());
-        (200, self.grant(&sid, &scope, None))
+        (200, self.grant(client, &sid, &scope, None))
     }
 
     /// New tokens of a session.
-    fn grant(&mut self, sid: &str, scope: &str, nonce: Option<&str>) -> Value {
+    fn grant(&mut self, client: &str, sid: &str, scope: &str, nonce: Option<&str>) -> Value {
         let now = self.clock.now();
         let offline = is_offline(scope);
         let person = self.sessions[sid].person.clone();
-        let mut claims = self.access_claims(&person, sid, scope);
+        let mut claims = self.access_claims(client, &person, sid, scope);
         self.made += 1;
         claims["jti"] = json!(format!("access-{}", self.made));
         let access = noted(self.key.token("RS256", &claims));
@@ -291,6 +301,7 @@ impl Desk {
         self.refresh.insert(
             refresh.clone(),
             Refresh {
+                client: client.to_owned(),
                 sid: sid.to_owned(),
                 scope: scope.to_owned(),
                 expires_at: lives.map(|seconds| now + seconds),
@@ -299,13 +310,20 @@ impl Desk {
         let mut answer = json!({
             "access_token": access, "refresh_token": refresh, "token_type": "Bearer",
             "refresh_expires_in": lives.unwrap_or(0), "not-before-policy": 0,
-            "session_state": sid, "scope": scope, "id_token": self.id_token(&person, sid, nonce, &access),
+            "session_state": sid, "scope": scope,
+            "id_token": self.id_token(client, &person, sid, nonce, &access),
         });
         change(&mut answer, "expires_in", &self.expires_in);
         answer
     }
 
-    pub(super) fn access_claims(&self, person: &Person, sid: &str, scope: &str) -> Value {
+    pub(super) fn access_claims(
+        &self,
+        client: &str,
+        person: &Person,
+        sid: &str,
+        scope: &str,
+    ) -> Value {
         let now = self.clock.now();
         let lives = self.expires_in.as_u64().filter(|lives| (1..100_000).contains(lives));
         let mut claims = person.claims.clone();
@@ -313,7 +331,7 @@ impl Desk {
             ("iss", json!(self.issuer())),
             ("sub", json!(person.id)),
             ("aud", json!("account")),
-            ("azp", json!(CLIENT_ID)),
+            ("azp", json!(client)),
             ("typ", json!("Bearer")),
             ("sid", json!(sid)),
             ("scope", json!(scope)),
@@ -325,11 +343,18 @@ impl Desk {
         claims
     }
 
-    fn id_token(&self, person: &Person, sid: &str, nonce: Option<&str>, access: &str) -> String {
+    fn id_token(
+        &self,
+        client: &str,
+        person: &Person,
+        sid: &str,
+        nonce: Option<&str>,
+        access: &str,
+    ) -> String {
         let digest = Sha256::digest(access);
-        let mut claims = self.access_claims(person, sid, "");
+        let mut claims = self.access_claims(client, person, sid, "");
         for (name, value) in [
-            ("aud", json!(CLIENT_ID)),
+            ("aud", json!(client)),
             ("typ", json!("ID")),
             ("nonce", json!(nonce)),
             ("at_hash", json!(coded(&digest[..16]))),

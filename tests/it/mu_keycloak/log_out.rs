@@ -117,15 +117,17 @@ async fn disconnecting_revokes_the_offline_token_and_ends_no_session() {
 
 #[tokio::test]
 async fn disconnecting_forgets_the_token_whatever_keycloak_says() {
-    for trouble in [
-        Answer::Json(503, json!({})),
-        Answer::Json(400, json!({"error": "invalid_token"})),
-        Answer::HangUp,
+    for (trouble, asked) in [
+        (Answer::Json(503, json!({})), 3),
+        (Answer::Json(400, json!({"error": "invalid_token"})), 1),
+        (Answer::Json(401, json!({"error": "invalid_client"})), 1),
+        (Answer::HangUp, 3),
     ] {
         let scene = scene().await;
         scene.log_in().await;
         scene.keycloak.script.answer(Endpoint::Revoke, trouble);
         disconnect(&scene).await;
+        assert_eq!(scene.calls(Endpoint::Revoke), asked);
         assert!(scene.stored("offline").await.is_none());
     }
 }

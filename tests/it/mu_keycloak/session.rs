@@ -5,9 +5,10 @@ use std::{sync::Arc, time::Duration};
 use http::StatusCode;
 use serde_json::{Value, json};
 use vestibule_tests::{
+    TestApp,
     browser::Browser,
-    database::user_id,
-    keycloak::{Answer, Draft, Endpoint, Keycloak, Person},
+    database::{Database, user_id},
+    keycloak::{Answer, CLIENT_ID, CLIENT_SECRET, Draft, Endpoint, Keycloak, Person},
     keys::by_key,
     logs::Logs,
     on_both_databases,
@@ -137,7 +138,7 @@ async fn a_client_that_is_refused_costs_nobody_the_session_and_alarms_the_operat
     let log = logs.text();
     assert!(log.contains("ERROR") && log.contains("invalid_client"), "{log}");
     assert!(log.contains("unauthorized_client"), "{log}");
-    scene.keycloak.change_client_secret(vestibule_tests::keycloak::CLIENT_SECRET);
+    scene.keycloak.change_client_secret(CLIENT_SECRET);
     for browser in [&mut browser, &mut other] {
         assert_eq!(ask(browser).await, 200);
     }
@@ -165,6 +166,44 @@ on_both_databases! {
             // The second server asks for the discovery document and the keys as well.
             assert_eq!(keycloak.script.calls(Endpoint::Token), 1);
         }
+    }
+}
+
+#[tokio::test]
+async fn two_servers_of_one_keycloak_renew_sessions_of_one_user_as_their_own_client() {
+    let (secret, id) = ("another-secret-0123456789abcdef", "another-vestibule");
+    let keycloak = Keycloak::start(Person::new("ada")).await;
+    keycloak.register(id, secret);
+    let other = keycloak
+        .toml_with("")
+        .replace(CLIENT_SECRET, secret)
+        .replace(&format!("'{CLIENT_ID}'"), &format!("'{id}'"));
+    let one = app(&keycloak, &Database::sqlite(), "", "").await;
+    let two = TestApp::start("mu-keycloak", &other).await;
+    keycloak.keep_time(&one.clock);
+    let mut browsers = [Browser::new(&one), Browser::new(&two)];
+    for browser in &mut browsers {
+        assert_eq!(keycloak.lead(browser).await.status, StatusCode::OK);
+    }
+    for _ in 0..5 {
+        for app in [&one, &two] {
+            app.clock.advance(LATER);
+        }
+        keycloak.forget();
+        let asked = (0..20).map(|n| {
+            let mut browser = browsers[n % 2].clone();
+            async move { ask(&mut browser).await }
+        });
+        assert_eq!(at_once(asked).await, [200; 20]);
+        // Keycloak refuses a token of one client that comes from the other.
+        assert_eq!(keycloak.script.calls(Endpoint::Token), 2);
+    }
+    let scope = one.host.store().user(&user_id("ada")).await.unwrap().unwrap().scope();
+    let reply = by_key(&one, &scope).await.send("POST", "/auth/disconnect").await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.body);
+    for (app, left) in [(&one, false), (&two, true)] {
+        let stored = app.host.store().tokens(&user_id("ada")).load("offline").await.unwrap();
+        assert_eq!(stored.is_some(), left);
     }
 }
 

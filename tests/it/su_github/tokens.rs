@@ -1,18 +1,20 @@
 //! The owner's GitHub token: renewed when it is due, once, and never on a request.
 
+use std::time::Duration;
+
 use serde_json::json;
 use vestibule::{
     context::TokenError,
     engine::Renewal,
     identity::{ProviderToken, TokenRefusal},
-    store::NewApiKey,
 };
 use vestibule_tests::{
     NOW, TestApp,
     database::user_id,
     github::{Account, Answer, Endpoint, GitHub},
+    keys::by_key,
     logs::Logs,
-    run::{at_once, note_secret, text},
+    run::{at_once, text},
 };
 
 const OWNER: &str = "583231";
@@ -55,6 +57,41 @@ async fn a_token_of_a_github_app_is_renewed_when_it_is_due_and_once() {
     assert_ne!(renewed, text(&first.token));
     assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|token| token == renewed)));
     assert_eq!(github.calls(Endpoint::Token), 1);
+}
+
+#[tokio::test]
+async fn two_servers_with_a_user_of_one_id_renew_as_their_own_app_and_give_their_own_token() {
+    let (github, one) = set_up().await;
+    let other = github.registered("Iv1.fedcba9876543210", "another-secret-0123456789abcdef");
+    let two = TestApp::start("su-github", &other.toml(OWNER)).await;
+    github.expire_tokens(28_800);
+    connect(&github, &one).await;
+    connect(&other, &two).await;
+    for round in 1..=10 {
+        for app in [&one, &two] {
+            app.clock.advance(28_800 - 10);
+        }
+        let asked =
+            (0..20).map(|n| {
+                let app = if n % 2 == 0 { one.clone() } else { two.clone() };
+                async move {
+                    text(&token(&app, Renewal::WhenDue).await.expect("a token").token).to_owned()
+                }
+            });
+        let answers = at_once(asked).await;
+        assert_ne!(answers[0], answers[1], "round {round}");
+        for (n, answer) in answers.iter().enumerate() {
+            assert_eq!(*answer, answers[n % 2], "round {round}: {n}");
+        }
+        // GitHub refuses a token of one app that comes from the other.
+        assert_eq!((github.calls(Endpoint::Token), github.reused()), (2 * round, 0));
+    }
+    for (app, github) in [(&one, &other), (&two, &github)] {
+        let user = app.host.user_context_for(&user_id(OWNER)).await.unwrap();
+        let mine = token(app, Renewal::WhenDue).await.unwrap();
+        assert!(user.token_provider().get_all().await.iter().all(Result::is_ok));
+        assert!(github.knows(text(&mine.token)));
+    }
 }
 
 #[tokio::test]
@@ -168,11 +205,8 @@ async fn access_that_was_taken_away_shows_when_tokens_are_listed_and_not_on_a_re
     assert_eq!(github.calls(Endpoint::User), 1);
 
     github.take_access_away();
-    let scope = user.scope();
-    let new = NewApiKey { name: "k".to_owned(), ..NewApiKey::default() };
-    let key = app.host.store().api_keys(scope).create(&new).await.unwrap().text;
-    note_secret(&key);
-    assert_eq!(app.anonymous().with_key(&key).get("/api/v1/users/me").await.status, 200);
+    let caller = by_key(&app, user.scope()).await;
+    assert_eq!(caller.get("/api/v1/users/me").await.status, 200);
     assert_eq!(github.calls(Endpoint::User), 1, "no request asks");
 
     let listed = user.token_provider().get_all().await;
@@ -201,16 +235,13 @@ async fn disconnecting_revokes_the_token_and_forgets_it_whatever_github_says() {
         let (github, app) = set_up().await;
         connect(&github, &app).await;
         let user = app.host.user_context_for(&user_id(OWNER)).await.unwrap();
-        let new = NewApiKey { name: "k".to_owned(), ..NewApiKey::default() };
-        let key = app.host.store().api_keys(user.scope()).create(&new).await.unwrap().text;
-        note_secret(&key);
         if let Some(answer) = once {
             github.answer_once(Endpoint::Revoke, answer);
         }
         if let Some(answer) = always {
             github.answer(Endpoint::Revoke, answer);
         }
-        let caller = app.anonymous().with_key(&key);
+        let caller = by_key(&app, user.scope()).await;
         let reply = caller.send("DELETE", "/api/v1/secrets/git-providers").await;
         assert_eq!(reply.status, 200, "{}", reply.body);
         assert_eq!(github.calls(Endpoint::Revoke), asked);
@@ -218,6 +249,29 @@ async fn disconnecting_revokes_the_token_and_forgets_it_whatever_github_says() {
         let stored = app.host.store().tokens(&user_id(OWNER)).load("github").await.unwrap();
         assert!(stored.is_none());
     }
+}
+
+#[tokio::test]
+async fn a_token_that_comes_while_the_one_before_is_disconnected_stays() {
+    let (github, app) = set_up().await;
+    connect(&github, &app).await;
+    let user = app.host.user_context_for(&user_id(OWNER)).await.unwrap();
+    let caller = by_key(&app, user.scope()).await;
+    github.answer(Endpoint::Revoke, Answer::Json(503, json!({})));
+    let connected_again = async {
+        while github.calls(Endpoint::Revoke) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let between = token(&app, Renewal::WhenDue).await;
+        assert!(matches!(between, Err(TokenError::Refused(TokenRefusal::Reconnect(_)))));
+        connect(&github, &app).await;
+        text(&token(&app, Renewal::WhenDue).await.unwrap().token).to_owned()
+    };
+    let disconnected = caller.send("DELETE", "/api/v1/secrets/git-providers");
+    let (reply, new) = tokio::join!(disconnected, connected_again);
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    assert_eq!(text(&token(&app, Renewal::WhenDue).await.unwrap().token), new);
+    assert!(github.knows(&new));
 }
 
 #[tokio::test]
