@@ -266,7 +266,7 @@ fn link_at_once<T: Send + 'static>(
 }
 
 /// Links what never waits as [`link`] does, and in the place of everything else what
-/// ends the call with [`WouldWait`].
+/// ends the call with [`WouldWait`]; of `jose`, where it would have to wait.
 pub(crate) fn link_without_waiting<T: Send + 'static>(
     linker: &mut Linker<T>,
     component: &Component,
@@ -284,6 +284,10 @@ pub(crate) fn link_without_waiting<T: Send + 'static>(
             continue;
         }
         let mut instance = linker.instance(name)?;
+        if name.contains("/jose@") {
+            jose::link_without_waiting(&mut instance, context)?;
+            continue;
+        }
         for (name, item) in interface.exports(&engine) {
             match item.ty {
                 ComponentItem::ComponentFunc(_) => {

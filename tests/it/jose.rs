@@ -808,13 +808,13 @@ async fn a_silent_issuer_costs_a_call_no_more_than_its_time() {
     let key = Key::rsa("r");
     let issuer = Issuer::start(&[&key]).await;
     issuer.publish_as(Says::Nothing);
-    let app = app(&issuer, "auth.limits.wall = '1s'").await;
+    let app = app(&issuer, "auth.limits.wall = '3s'").await;
     let claims = json!({"iss": issuer.id, "aud": "us", "sub": "jane", "exp": NOW + 300});
     let token = key.token("RS256", &claims);
     let began = Instant::now();
     let told = verify(&app, &issuer.id, &token, json!({})).await;
     assert!(told.starts_with("JoseError::Unavailable("), "{told}");
-    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
     // Who comes next waits for the same answer, and asks for no other.
     let told = verify(&app, &issuer.id, &token, json!({})).await;
     assert!(told.starts_with("JoseError::Unavailable("), "{told}");

@@ -16,12 +16,12 @@ mod token;
 use std::sync::Arc;
 
 use secrecy::SecretString;
-use wasmtime::component::Resource;
+use wasmtime::component::{LinkerInstance, Resource};
 
 pub(crate) use self::issuers::Issuers;
 use self::{claims::Claims, issuers::Source, token::Token};
 use super::{
-    Context,
+    Context, WouldWait,
     http_client::Pointer,
     log::denials::Denied,
     secrets::{Secret, shown},
@@ -30,6 +30,7 @@ use crate::{
     bindings::vestibule::auth::jose::{
         ClaimValue, Expectations, Host, Issuer, JoseError, Metadata, Rejection,
     },
+    clock::Clock,
     store::Store,
 };
 
@@ -40,6 +41,7 @@ const MAX_NAMED: usize = 64;
 const MAX_LEEWAY: u32 = 60;
 
 type Values = Vec<Option<ClaimValue>>;
+type Asked = (Resource<Secret>, Issuer, Expectations);
 
 impl From<Rejection> for JoseError {
     fn from(rejection: Rejection) -> Self {
@@ -61,46 +63,133 @@ impl Host for Context {
         &mut self,
         token: Resource<Secret>,
         issuer: Issuer,
-        mut expected: Expectations,
+        expected: Expectations,
     ) -> wasmtime::Result<Result<Values, JoseError>> {
-        let token = self.table.get(&token)?.text();
-        let access = expected.access_token.take();
-        let access = access.map(|token| self.table.get(&token).map(Secret::text)).transpose()?;
-        Ok(self.verified(&token, issuer, expected, access.as_deref()).await)
+        let presented = Presented::of(self, &token, &expected)?;
+        Ok(self.verified(&presented, issuer, expected).await)
+    }
+}
+
+/// Links what answers by keys and documents that are at hand, and otherwise ends the call
+/// with [`WouldWait`]: nothing has come of it then.
+pub(crate) fn link_without_waiting<T: Send + 'static>(
+    instance: &mut LinkerInstance<'_, T>,
+    context: fn(&mut T) -> &mut Context,
+) -> wasmtime::Result<()> {
+    instance.func_wrap("discover", move |mut store, (issuer,): (Issuer,)| {
+        let this = context(store.data_mut());
+        Ok((match this.source(issuer) {
+            Ok(source) => Ok(source.document_at_hand().ok_or(WouldWait)?.metadata.clone()),
+            Err(error) => Err(error),
+        },))
+    })?;
+    instance.func_wrap("verify", move |mut store, (token, issuer, expected): Asked| {
+        let this = context(store.data_mut());
+        let presented = Presented::of(this, &token, &expected)?;
+        Ok((this.verified_at_once(&presented, issuer, expected)?,))
+    })
+}
+
+/// The texts of the tokens that a question is about.
+struct Presented {
+    token: Arc<SecretString>,
+    access: Option<Arc<SecretString>>,
+}
+
+impl Presented {
+    fn of(
+        context: &Context,
+        token: &Resource<Secret>,
+        expected: &Expectations,
+    ) -> wasmtime::Result<Self> {
+        let text = |handle| context.table.get(handle).map(Secret::text);
+        let access = expected.access_token.as_ref();
+        Ok(Self { token: text(token)?, access: access.map(text).transpose()? })
+    }
+}
+
+/// A token, and what it must satisfy.
+struct Question<'a> {
+    source: Arc<Source>,
+    issuer: String,
+    token: Token<'a>,
+    access: Option<&'a SecretString>,
+    expected: Expectations,
+    pointers: Vec<Pointer>,
+}
+
+impl Question<'_> {
+    /// What a token says whose signature holds, and under which name it is used up.
+    fn answer(&self, clock: &Clock) -> Result<(Values, Option<(String, u64)>), Rejection> {
+        let said = self.token.claims()?;
+        let now = i64::try_from(clock.now()).unwrap_or(i64::MAX);
+        let told = Claims { said: &said, expected: &self.expected, now };
+        told.check(&self.issuer, self.token.algorithm, self.access)?;
+        let once = self.expected.once.then(|| told.once()).transpose()?;
+        let once = once.map(|(jti, until)| (jti.to_owned(), until));
+        let document = serde_json::Value::Object(said);
+        let value = |pointer: &Pointer| pointer.find(&document).map(claims::value);
+        Ok((self.pointers.iter().map(value).collect(), once))
     }
 }
 
 impl Context {
     async fn verified(
         &mut self,
-        token: &SecretString,
+        presented: &Presented,
+        issuer: Issuer,
+        expected: Expectations,
+    ) -> Result<Values, JoseError> {
+        let question = self.question(presented, issuer, expected)?;
+        let keys = question.source.keys(self.time_left()).await?;
+        if let Err(rejection) = keys.check(&question.token) {
+            if rejection != Rejection::UnknownKey {
+                return Err(rejection.into());
+            }
+            question.source.newer_keys(self.time_left()).await?.check(&question.token)?;
+        }
+        let (values, once) = question.answer(&self.granted.clock)?;
+        if let Some((jti, until)) = once {
+            use_up(self.granted.store.clone(), &question.issuer, &jti, until).await?;
+        }
+        Ok(values)
+    }
+
+    fn verified_at_once(
+        &mut self,
+        presented: &Presented,
+        issuer: Issuer,
+        expected: Expectations,
+    ) -> Result<Result<Values, JoseError>, WouldWait> {
+        if expected.once {
+            return Err(WouldWait);
+        }
+        let question = match self.question(presented, issuer, expected) {
+            Ok(question) => question,
+            Err(error) => return Ok(Err(error)),
+        };
+        let keys = question.source.keys_at_hand().ok_or(WouldWait)?;
+        let answer = match keys.check(&question.token) {
+            Err(Rejection::UnknownKey) => return Err(WouldWait),
+            Err(rejection) => Err(rejection),
+            Ok(()) => question.answer(&self.granted.clock),
+        };
+        Ok(answer.map(|(values, _)| values).map_err(JoseError::from))
+    }
+
+    fn question<'a>(
+        &self,
+        presented: &'a Presented,
         issuer: Issuer,
         mut expected: Expectations,
-        access: Option<&SecretString>,
-    ) -> Result<Values, JoseError> {
+    ) -> Result<Question<'a>, JoseError> {
         let pointers = pointers(&mut expected)?;
         check(&expected)?;
         let id = issuer.id.clone();
         let source = self.source(issuer)?;
-        let token = Token::read(shown(token), &expected)?;
-        let keys = source.keys(self.time_left()).await?;
-        if let Err(rejection) = keys.check(&token) {
-            if rejection != Rejection::UnknownKey {
-                return Err(rejection.into());
-            }
-            source.newer_keys(self.time_left()).await?.check(&token)?;
-        }
-        let claims = token.claims()?;
-        let now = i64::try_from(self.granted.clock.now()).unwrap_or(i64::MAX);
-        let told = Claims { said: &claims, expected: &expected, now };
-        told.check(&id, token.algorithm, access)?;
-        if expected.once {
-            let (jti, until) = told.once()?;
-            use_up(self.granted.store.clone(), &id, jti, until).await?;
-        }
-        let document = serde_json::Value::Object(claims);
-        let value = |pointer: &Pointer| pointer.find(&document).map(claims::value);
-        Ok(pointers.iter().map(value).collect())
+        let token = Token::read(shown(&presented.token), &expected)?;
+        let access = presented.access.as_deref();
+        Ok(Question { source, issuer: id, token, access, expected, pointers })
     }
 
     /// What is known of an issuer.

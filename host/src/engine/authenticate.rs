@@ -13,6 +13,7 @@ use super::{
     quarantine::Source,
     span::told,
     strategy::{Lane, Strategy, end, leave},
+    suspicion::Suspicion,
 };
 use crate::{
     bindings::vestibule::auth::types as wit,
@@ -109,13 +110,19 @@ impl Strategy {
     }
 
     /// Whether a call is worth a try without a fiber, whose stack alone costs more than
-    /// the rest of such a call. Sessions and keys hardly ever have a strategy wait; a
-    /// bearer token has it fetch keys. What wants to wait, or takes long, is called once
-    /// more on a fiber, and so are the calls after it for a while.
+    /// the rest of such a call. Hardly ever has a strategy to wait: the keys of issuers are
+    /// at hand. What wants to wait, or takes long, is called once more on a fiber, and so
+    /// are the calls of its kind after it for a while.
     fn may_go_directly(&self, lane: &Lane, credential: &Credential) -> bool {
-        let waits =
-            lane.waits && (matches!(credential, Credential::Bearer(_)) || self.waiting.is_raised());
+        let waits = lane.waits && self.waiting_by(credential).is_raised();
         !waits && !self.suspicion.is_raised()
+    }
+
+    /// Whether calls that could not wait have wanted to. A strategy that asks somebody
+    /// about every bearer token has no reason to wait for a session.
+    fn waiting_by(&self, credential: &Credential) -> &Suspicion {
+        let [others, bearer] = &self.waiting;
+        if matches!(credential, Credential::Bearer(_)) { bearer } else { others }
     }
 
     fn decision(
@@ -172,7 +179,7 @@ impl Strategy {
         let waits = error.downcast_ref::<WouldWait>().is_some();
         let error = self.classify(store, &error);
         if waits || (lane.waits && matches!(error, CallError::CpuBudget(_))) {
-            self.waiting.raise();
+            self.waiting_by(&request.credential).raise();
             return None;
         }
         if matches!(error, CallError::CpuBudget(_)) {

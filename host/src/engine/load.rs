@@ -144,7 +144,7 @@ impl Engine {
             quarantine: Quarantine::default(),
             shares: Shares::of(calls),
             suspicion: Suspicion::none(),
-            waiting: Suspicion::none(),
+            waiting: [Suspicion::none(), Suspicion::none()],
             log_ins: Semaphore::new(Strategy::log_ins(&limits)),
             destinations: origins.filter_map(|url| Some(Url::parse(url).ok()?.origin())).collect(),
             token_names: grants.token_store.clone(),

@@ -62,8 +62,8 @@ pub struct Strategy {
     pub(super) quarantine: Quarantine,
     pub(super) shares: Shares,
     pub(super) suspicion: Suspicion,
-    /// Calls that could not wait have wanted to.
-    pub(super) waiting: Suspicion,
+    /// Calls that could not wait have wanted to: those by bearer tokens are the second.
+    pub(super) waiting: [Suspicion; 2],
     /// Places for log-ins among all calls.
     pub(super) log_ins: Semaphore,
     /// Origins that browsers may be sent to.

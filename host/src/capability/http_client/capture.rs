@@ -32,6 +32,9 @@ impl Pointer {
         }
         let parts = parts
             .map(|part| {
+                if !part.contains('~') {
+                    return Some(part.to_owned());
+                }
                 let bare = part.replace("~0", "").replace("~1", "");
                 (!bare.contains('~')).then(|| part.replace("~1", "/").replace("~0", "~"))
             })

@@ -102,6 +102,18 @@ impl Source {
         self.document.current(patience, read).await.map_err(JoseError::Unavailable)
     }
 
+    /// The discovery document where it need not be read.
+    pub(super) fn document_at_hand(&self) -> Option<Arc<Document>> {
+        self.document.fresh()
+    }
+
+    /// The keys where they need not be read.
+    pub(super) fn keys_at_hand(&self) -> Option<Arc<Keys>> {
+        let keys = self.keys.fresh()?;
+        self.client.metrics().looked_for_keys(Look::Hit);
+        Some(keys)
+    }
+
     pub(super) async fn keys(self: &Arc<Self>, patience: Duration) -> Result<Arc<Keys>, JoseError> {
         let mut reads = false;
         let read = || {

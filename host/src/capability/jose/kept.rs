@@ -61,6 +61,11 @@ impl<T: Send + Sync + 'static> Kept<T> {
         }
     }
 
+    /// The document where it need not be read.
+    pub(super) fn fresh(&self) -> Option<Arc<T>> {
+        self.usable().and_then(|(document, age)| (age < FRESH).then_some(document))
+    }
+
     /// The document as it is now, as far as it may be asked for again already.
     pub(super) async fn renewed<F>(
         self: &Arc<Self>,
