@@ -8,7 +8,6 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use tokio::runtime::Handle;
 use url::Url;
 
 use crate::{
@@ -211,10 +210,8 @@ impl Granted {
 
     /// Writes a refusal down, while the call goes on.
     fn write_down(&self, request: RequestId, target: Option<&str>, reason: String) {
-        let (Some(store), Ok(runtime)) = (self.store.clone(), Handle::try_current()) else {
-            return;
-        };
-        let entry = AuditEntry {
+        let Some(store) = &self.store else { return };
+        store.note_soon(AuditEntry {
             action: "strategy.reach".to_owned(),
             target: target.map(str::to_owned),
             outcome: "refused".to_owned(),
@@ -222,11 +219,6 @@ impl Granted {
             strategy_digest: Some(self.digest.clone()),
             request_id: Some(request.to_string()),
             ..AuditEntry::default()
-        };
-        runtime.spawn(async move {
-            if let Err(error) = store.note(&entry).await {
-                tracing::error!(%error, action = entry.action, "the audit has a gap");
-            }
         });
     }
 }
