@@ -21,7 +21,7 @@ use wasmtime::component::Resource;
 pub(crate) use self::issuers::Issuers;
 use self::{claims::Claims, issuers::Source, token::Token};
 use super::{
-    Context,
+    Context, Granted,
     http_client::Pointer,
     log::denials::Denied,
     secrets::{Secret, shown},
@@ -30,6 +30,7 @@ use crate::{
     bindings::vestibule::auth::jose::{
         ClaimValue, Expectations, Host, Issuer, JoseError, Metadata, Rejection,
     },
+    identity::RequestId,
     store::Store,
 };
 
@@ -40,6 +41,19 @@ const MAX_NAMED: usize = 64;
 const MAX_LEEWAY: u32 = 60;
 
 type Values = Vec<Option<ClaimValue>>;
+
+/// In whose name documents are read: what is refused meanwhile was refused to them.
+#[derive(Clone)]
+struct Asker {
+    granted: Arc<Granted>,
+    request: RequestId,
+}
+
+impl Asker {
+    fn deny(&self, denied: Denied<'_>) {
+        self.granted.deny(self.request, denied);
+    }
+}
 
 impl From<Rejection> for JoseError {
     fn from(rejection: Rejection) -> Self {
@@ -53,7 +67,7 @@ impl Host for Context {
             Ok(source) => source,
             Err(error) => return Ok(Err(error)),
         };
-        let document = source.document(self.time_left()).await;
+        let document = source.document(&self.asker(), self.time_left()).await;
         Ok(document.map(|document| document.metadata.clone()))
     }
 
@@ -83,12 +97,13 @@ impl Context {
         let id = issuer.id.clone();
         let source = self.source(issuer)?;
         let token = Token::read(shown(token), &expected)?;
-        let keys = source.keys(self.time_left()).await?;
+        let asker = self.asker();
+        let keys = source.keys(&asker, self.time_left()).await?;
         if let Err(rejection) = keys.check(&token) {
             if rejection != Rejection::UnknownKey {
                 return Err(rejection.into());
             }
-            source.newer_keys(self.time_left()).await?.check(&token)?;
+            source.newer_keys(&asker, self.time_left()).await?.check(&token)?;
         }
         let claims = token.claims()?;
         let now = i64::try_from(self.granted.clock.now()).unwrap_or(i64::MAX);
@@ -108,15 +123,11 @@ impl Context {
         let Some(issuers) = &self.granted.issuers else {
             return Err(JoseError::NotGranted("no issuer is".to_owned()));
         };
-        let id = issuer.id.clone();
-        let found = issuers.source(issuer);
-        if let Err(JoseError::NotGranted(origin)) = &found {
-            let is_granted = self.granted.grants.jose.contains(&id);
-            // Else it is where the strategy says that the issuer's documents are.
-            let denied = if is_granted { Denied::Origin(origin) } else { Denied::Issuer(&id) };
-            self.granted.deny(self.request, denied);
-        }
-        found
+        issuers.source(&self.asker(), issuer)
+    }
+
+    fn asker(&self) -> Asker {
+        Asker { granted: Arc::clone(&self.granted), request: self.request }
     }
 }
 

@@ -91,7 +91,7 @@ fn unbegun(address: SocketAddr) -> Vec<TcpStream> {
 
 /// What a server says before it ends a connection.
 fn said(mut stream: TcpStream) -> String {
-    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
     let mut said = String::new();
     stream.read_to_string(&mut said).expect("it ends");
     said
