@@ -1,6 +1,6 @@
 //! A refusal is told with the lines that would grant what was refused.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc};
 
 use serde_json::{Value, json};
 use vestibule::{
@@ -17,6 +17,8 @@ use vestibule_tests::{
     peer::{Peer, answer},
     puppet::{hooked, play, puppet, step, verifying},
 };
+
+use crate::audit::written_down;
 
 fn get(url: &str) -> Value {
     json!({"do": "send", "url": url})
@@ -142,19 +144,6 @@ async fn the_same_refusal_is_told_once_a_minute_and_counted_in_between() {
     assert!(text.contains("suppressed=2"), "{text}");
 }
 
-/// What is written down of refusals, once there is so much.
-async fn written_down(app: &TestApp, count: usize) -> Vec<AuditEntry> {
-    for _ in 0..100 {
-        let mut entries = app.host.store().audit(200).await.unwrap();
-        entries.retain(|entry| entry.action == "strategy.reach");
-        if entries.len() >= count {
-            return entries;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("less than {count} are written down: {:?}", app.host.store().audit(200).await);
-}
-
 fn targets_and_reasons(entries: &[AuditEntry]) -> Vec<String> {
     let of = |entry: &AuditEntry| {
         format!("{} {}", entry.target.as_ref().unwrap(), entry.reason.as_ref().unwrap())
@@ -182,7 +171,7 @@ async fn what_an_issuer_s_documents_lead_to_is_told_and_written_down_alike() {
     }
     play(&app.anonymous(), Value::Array(script)).await;
     assert_eq!(
-        targets_and_reasons(&written_down(&app, 5).await),
+        targets_and_reasons(&written_down(&app, "strategy.reach", 5).await),
         [
             "http://plain.example an origin that is not granted",
             "https://169.254.169.254 an origin that is not granted",
@@ -214,7 +203,7 @@ async fn a_refused_request_is_in_the_audit_as_often_as_in_the_log() {
     let (metadata, port) = (get("http://169.254.169.254/latest"), get("https://a.example:8443/"));
     let by_name = get("https://a.example/hunter2");
     play(&app.anonymous(), json!([elsewhere, elsewhere, metadata, port, by_name, by_name])).await;
-    let entries = written_down(&app, 4).await;
+    let entries = written_down(&app, "strategy.reach", 4).await;
     assert_eq!(
         targets_and_reasons(&entries),
         [
@@ -243,7 +232,7 @@ async fn a_flood_of_targets_is_cut() {
     let text = logs.text();
     assert_eq!(text.matches("an origin that is not granted").count(), 64, "{text}");
     assert_eq!(text.matches("asks for more than 64 things").count(), 1, "{text}");
-    let entries = written_down(&app, 65).await;
+    let entries = written_down(&app, "strategy.reach", 65).await;
     assert_eq!(entries.len(), 65);
     assert!(entries.iter().any(|entry| entry.target.is_none()), "the last of them is for the rest");
 }
