@@ -34,5 +34,6 @@ pub mod provider;
 pub mod sandbox;
 mod secret;
 pub mod store;
+mod task;
 mod telemetry;
 mod text;

@@ -1,10 +1,12 @@
 //! How servers and proxies read a path: every way that is known to have let somebody
 //! pass. Shared with the fuzz target.
 
+use std::collections::HashSet;
+
 /// What a server may do to a path before it looks at it.
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// `%2e` is a dot. Twice, where two servers do it one after the other.
+    /// `%2e` is a dot.
     Decode,
     /// A backslash is a slash.
     Backslashes,
@@ -22,25 +24,36 @@ enum Step {
     Fold,
 }
 
-/// The orders in which servers do it; each is tried with any of the steps left out.
-const ORDERS: [&[Step]; 4] = {
-    use Step::{Backslashes, Cut, Decode, Dots, Fold, Parameters, Slashes, Trim};
-    [
-        &[Decode, Decode, Fold, Cut, Backslashes, Parameters, Trim, Slashes, Dots],
-        &[Parameters, Decode, Backslashes, Slashes, Dots, Decode, Trim, Dots],
-        &[Dots, Decode, Fold, Backslashes, Dots, Slashes, Cut, Parameters, Dots],
-        &[Slashes, Backslashes, Dots, Decode, Decode, Trim, Parameters, Slashes, Dots],
-    ]
-};
+/// What servers do is any of these, in any order and any number of times.
+const STEPS: [Step; 8] = [
+    Step::Decode,
+    Step::Backslashes,
+    Step::Parameters,
+    Step::Slashes,
+    Step::Dots,
+    Step::Trim,
+    Step::Cut,
+    Step::Fold,
+];
 
 /// Every reading of a path.
-pub fn readings(path: &str) -> impl Iterator<Item = Vec<u8>> + '_ {
-    ORDERS.into_iter().flat_map(move |steps| {
-        (0..1_u32 << steps.len()).map(move |chosen| {
-            let kept = steps.iter().enumerate().filter(|(bit, _)| chosen >> bit & 1 == 1);
-            kept.fold(path.as_bytes().to_vec(), |path, (_, step)| step.take(path))
-        })
-    })
+///
+/// No step makes a path longer, so that they come to an end; most steps change nothing in
+/// most paths, so that there are few.
+#[must_use]
+pub fn readings(path: &str) -> HashSet<Vec<u8>> {
+    let mut known = HashSet::from([path.as_bytes().to_vec()]);
+    let mut unread = Vec::from_iter(known.clone());
+    while let Some(path) = unread.pop() {
+        for step in STEPS {
+            let reading = step.take(&path);
+            if !known.contains(&reading) {
+                known.insert(reading.clone());
+                unread.push(reading);
+            }
+        }
+    }
+    known
 }
 
 /// Whether a reading is below a folder, whatever the case of its letters.
@@ -52,22 +65,22 @@ pub fn is_below(reading: &[u8], folder: &[u8]) -> bool {
 }
 
 impl Step {
-    fn take(self, path: Vec<u8>) -> Vec<u8> {
+    fn take(self, path: &[u8]) -> Vec<u8> {
         match self {
-            Self::Decode => decoded(&path),
+            Self::Decode => decoded(path),
             Self::Backslashes => {
-                path.into_iter().map(|byte| if byte == b'\\' { b'/' } else { byte }).collect()
+                path.iter().map(|byte| if *byte == b'\\' { b'/' } else { *byte }).collect()
             }
-            Self::Parameters => each_segment(&path, |segment| {
+            Self::Parameters => each_segment(path, |segment| {
                 segment.split(|byte| *byte == b';').next().unwrap_or_default()
             }),
             Self::Slashes => {
-                let mut merged = path;
+                let mut merged = path.to_vec();
                 merged.dedup_by(|next, before| *next == b'/' && *before == b'/');
                 merged
             }
-            Self::Dots => without_dots(&path),
-            Self::Trim => each_segment(&path, |segment| {
+            Self::Dots => without_dots(path),
+            Self::Trim => each_segment(path, |segment| {
                 let inner = segment.trim_ascii();
                 // A segment of dots keeps its meaning.
                 let dots = inner.iter().all(|byte| *byte == b'.');
@@ -78,7 +91,7 @@ impl Step {
                 let end = path.iter().position(|byte| matches!(byte, b'?' | b'#' | 0));
                 path[..end.unwrap_or(path.len())].to_vec()
             }
-            Self::Fold => folded(&path),
+            Self::Fold => folded(path),
         }
     }
 }

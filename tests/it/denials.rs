@@ -1,6 +1,6 @@
 //! A refusal is told with the lines that would grant what was refused.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc};
 
 use serde_json::{Value, json};
 use vestibule::{
@@ -11,9 +11,14 @@ use vestibule::{
 use vestibule_tests::{
     TestApp,
     browser::Browser,
+    database::Database,
+    issuer::{Issuer, Key, Says},
     logs::Logs,
-    puppet::{hooked, play, puppet, step},
+    peer::{Peer, answer},
+    puppet::{hooked, play, puppet, step, verifying},
 };
+
+use crate::audit::written_down;
 
 fn get(url: &str) -> Value {
     json!({"do": "send", "url": url})
@@ -47,6 +52,37 @@ async fn a_refused_origin_comes_with_the_line_that_grants_it_beside_the_others()
     let granted: Vec<&str> = config.auth.grants.http.iter().map(String::as_str).collect();
     let again = step(&puppet(&granted, "").await, get("https://api.example/path")).await;
     assert!(!again.starts_with("HttpError::NotGranted("), "{again}");
+}
+
+/// Where every name stands for this address.
+fn names_stand_for(address: IpAddr) -> Hooks {
+    Hooks { look_up: Some(Arc::new(move |_: &str| vec![address])), ..Hooks::default() }
+}
+
+#[tokio::test]
+async fn a_name_that_may_not_stand_for_its_address_comes_with_the_line_for_the_address() {
+    let peer = Peer::start(|_| async { answer(200, "text/plain", "here") }).await;
+    let by_name = format!("http://idp.example:{}", peer.port);
+    for (address, host) in [
+        ("fd00:ec2::254", "[fd00:ec2::254]"),
+        ("169.254.169.254", "169.254.169.254"),
+        ("::ffff:127.0.0.1", "127.0.0.1"),
+    ] {
+        let app = hooked(&[&by_name], "", names_stand_for(address.parse().unwrap())).await;
+        let logs = Logs::collect();
+        assert_eq!(step(&app, get(&by_name)).await, "HttpError::ForbiddenAddress");
+        let text = logs.text();
+        let [config] = &told(&text)[..] else { panic!("{text}") };
+        let by_address = format!("http://{host}:{}", peer.port);
+        assert_eq!(config.auth.grants.http, [&*by_name, &*by_address]);
+        let stands = format!("stands for {}, which it may not", host.trim_matches(['[', ']']));
+        assert!(text.contains(&stands) && text.contains(&by_name), "{text}");
+        assert!(!text.contains("not granted"), "the name is: {text}");
+    }
+    // The last of them is where the peer is.
+    let by_address = &*peer.origin;
+    let there = step(&puppet(&[&by_name, by_address], "").await, get(by_address)).await;
+    assert!(there.contains("200"), "{there}");
 }
 
 #[tokio::test]
@@ -108,41 +144,71 @@ async fn the_same_refusal_is_told_once_a_minute_and_counted_in_between() {
     assert!(text.contains("suppressed=2"), "{text}");
 }
 
-/// What is written down of refusals, once there is so much.
-async fn written_down(app: &TestApp, count: usize) -> Vec<AuditEntry> {
-    for _ in 0..100 {
-        let mut entries = app.host.store().audit(200).await.unwrap();
-        entries.retain(|entry| entry.action == "strategy.reach");
-        if entries.len() >= count {
-            return entries;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+fn targets_and_reasons(entries: &[AuditEntry]) -> Vec<String> {
+    let of = |entry: &AuditEntry| {
+        format!("{} {}", entry.target.as_ref().unwrap(), entry.reason.as_ref().unwrap())
+    };
+    let mut told: Vec<_> = entries.iter().map(of).collect();
+    told.sort();
+    told
+}
+
+#[tokio::test]
+async fn what_an_issuer_s_documents_lead_to_is_told_and_written_down_alike() {
+    let issuer = Issuer::start(&[&Key::ed25519("ed")]).await;
+    let mut document = issuer.document();
+    document["jwks_uri"] = json!("https://169.254.169.254/keys?hunter2");
+    issuer.discover(Says::Document(document));
+    let issuers = [&*issuer.id, "http://plain.example", "https://named.example"];
+    let hooks = names_stand_for([169, 254, 169, 254].into());
+    let app = verifying(&Database::sqlite(), &issuers, &[], "", hooks).await;
+    let logs = Logs::collect();
+    let mut script: Vec<_> =
+        issuers.iter().map(|issuer| json!({"do": "discover", "issuer": issuer})).collect();
+    for member in ["metadata_url", "jwks_url"] {
+        let place = format!("https://{}.example/hunter2", member.replace('_', "-"));
+        script.push(json!({"do": "discover", "issuer": issuer.id, member: place}));
     }
-    panic!("less than {count} are written down: {:?}", app.host.store().audit(200).await);
+    play(&app.anonymous(), Value::Array(script)).await;
+    assert_eq!(
+        targets_and_reasons(&written_down(&app, "strategy.reach", 5).await),
+        [
+            "http://plain.example an origin that is not granted",
+            "https://169.254.169.254 an origin that is not granted",
+            "https://jwks-url.example an origin that is not granted",
+            "https://metadata-url.example an origin that is not granted",
+            "https://named.example a name that stands for 169.254.169.254, which it may not stand \
+             for",
+        ]
+    );
+    let told = told(&logs.text());
+    let granted = told.iter().map(|config| &*config.auth.grants.http[1]);
+    assert_eq!(
+        granted.collect::<Vec<_>>(),
+        [
+            "https://169.254.169.254",
+            "http://plain.example",
+            "https://169.254.169.254",
+            "https://metadata-url.example",
+            "https://jwks-url.example",
+        ]
+    );
 }
 
 #[tokio::test]
 async fn a_refused_request_is_in_the_audit_as_often_as_in_the_log() {
-    let look_up = |_: &str| vec!["169.254.169.254".parse().unwrap()];
-    let hooks = Hooks { look_up: Some(Arc::new(look_up)), ..Hooks::default() };
+    let hooks = names_stand_for([169, 254, 169, 254].into());
     let app = hooked(&["https://a.example"], "", hooks).await;
     let elsewhere = get("https://elsewhere.example/path?hunter2");
     let (metadata, port) = (get("http://169.254.169.254/latest"), get("https://a.example:8443/"));
     let by_name = get("https://a.example/hunter2");
     play(&app.anonymous(), json!([elsewhere, elsewhere, metadata, port, by_name, by_name])).await;
-    let entries = written_down(&app, 4).await;
-    let mut told: Vec<_> = entries
-        .iter()
-        .map(|entry| {
-            format!("{} {}", entry.target.as_ref().unwrap(), entry.reason.as_ref().unwrap())
-        })
-        .collect();
-    told.sort();
+    let entries = written_down(&app, "strategy.reach", 4).await;
     assert_eq!(
-        told,
+        targets_and_reasons(&entries),
         [
             "http://169.254.169.254 an origin that is not granted",
-            "https://a.example an address by its name that is not granted",
+            "https://a.example a name that stands for 169.254.169.254, which it may not stand for",
             "https://a.example:8443 an origin that is not granted",
             "https://elsewhere.example an origin that is not granted",
         ]
@@ -166,7 +232,7 @@ async fn a_flood_of_targets_is_cut() {
     let text = logs.text();
     assert_eq!(text.matches("an origin that is not granted").count(), 64, "{text}");
     assert_eq!(text.matches("asks for more than 64 things").count(), 1, "{text}");
-    let entries = written_down(&app, 65).await;
+    let entries = written_down(&app, "strategy.reach", 65).await;
     assert_eq!(entries.len(), 65);
     assert!(entries.iter().any(|entry| entry.target.is_none()), "the last of them is for the rest");
 }

@@ -11,7 +11,8 @@ use std::{
 use vestibule_tests::workspace;
 
 /// The ground floor: open to every room, and using none.
-const GROUND: [&str; 7] = ["clock", "config", "hex", "identity", "metrics", "secret", "text"];
+const GROUND: [&str; 8] =
+    ["clock", "config", "hex", "identity", "metrics", "secret", "task", "text"];
 
 /// Each room of the host, and the rooms above the ground that it may use.
 const ROOMS: [(&str, &[&str]); 19] = [

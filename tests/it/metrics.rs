@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use http::StatusCode;
-use vestibule::store::NewApiKey;
+use vestibule::{engine::Hooks, store::NewApiKey};
 use vestibule_tests::{
     TestApp,
-    database::user,
+    database::{Database, user},
+    keys::by_key,
     operator::ADMIN,
     run::{at_once, note_secret, text},
 };
@@ -123,6 +124,21 @@ async fn decisions_answers_and_times_are_counted() {
     let digest = app.host.registry().current().digest().to_owned();
     assert!(metrics.contains(&format!("digest=\"{digest}\"")), "{metrics}");
     assert!(metrics.ends_with("# EOF\n"));
+}
+
+#[tokio::test]
+async fn a_question_that_is_asked_again_in_another_way_is_counted_once() {
+    let database = Database::sqlite();
+    let app = TestApp::start_on(&database, "none", ADMIN, &[], Hooks::default()).await.unwrap();
+    let caller = by_key(&app, &user(app.host.store(), "jane").await).await;
+    // What a look-up cannot read the driver is asked for, which says what is wrong.
+    database.execute("update api_keys set created_at = 'yesterday'").await;
+    let count = async || value(&metrics(&app).await, "vestibule_database_seconds_count");
+    let before = count().await;
+    for _ in 0..5 {
+        assert_eq!(caller.get("/api/keys").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    assert_eq!(count().await - before, 5);
 }
 
 #[tokio::test]

@@ -27,11 +27,10 @@ use wasmtime::component::ResourceTableError;
 use zeroize::Zeroizing;
 
 pub(crate) use self::{authorities::authorities, courier::Courier, probe::Probe};
-pub(super) use self::{capture::Pointer, origins::readable};
+pub(super) use self::{capture::Pointer, origins::readable, transport::Unanswered};
 use self::{
     capture::{Sought, capture},
     origins::Origins,
-    probe::in_words,
     transport::{Reply, Transport},
 };
 use super::{Context, Hooks, log::denials::Denied, secrets::Secret};
@@ -94,13 +93,17 @@ impl Client {
         &self,
         url: Url,
         patience: Duration,
-    ) -> Result<Zeroizing<Vec<u8>>, String> {
-        let request = request::document(origins::sendable(url).map_err(in_words)?);
-        let reply = self.transport.exchange(request, patience).await.map_err(in_words)?;
+    ) -> Result<Zeroizing<Vec<u8>>, Unanswered> {
+        let reply = self.fetch(url, patience).await?;
         match reply.head.status.as_u16() {
             200 => Ok(reply.body),
-            other => Err(format!("the answer is {other}")),
+            other => Err(HttpError::Connection(format!("the answer is {other}")).into()),
         }
+    }
+
+    async fn fetch(&self, url: Url, patience: Duration) -> Result<Reply, Unanswered> {
+        let request = request::document(origins::sendable(url)?);
+        self.transport.exchange(request, patience).await
     }
 }
 
@@ -159,13 +162,13 @@ impl Context {
         let started = Instant::now();
         let reply = client.transport.exchange(outgoing.request, patience).await;
         self.waited += started.elapsed();
-        if let Err(HttpError::ForbiddenAddress) = reply {
+        if let Err(Unanswered::Address(address)) = reply {
             let (scheme, authority) = (asked.scheme_str(), asked.authority());
             let authority = authority.map(Authority::as_str).unwrap_or_default();
             let origin = format!("{}://{authority}", scheme.unwrap_or_default());
-            granted.deny(self.request, Denied::Address(&origin));
+            granted.deny(self.request, Denied::Address(&origin, address));
         }
-        let reply = reply?;
+        let reply = reply.map_err(HttpError::from)?;
         self.response(reply, &pointers, &outgoing.secrets)
     }
 

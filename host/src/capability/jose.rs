@@ -21,7 +21,7 @@ use wasmtime::component::{LinkerInstance, Resource};
 pub(crate) use self::issuers::Issuers;
 use self::{claims::Claims, issuers::Source, token::Token};
 use super::{
-    Context, WouldWait,
+    Context, Granted, WouldWait,
     http_client::Pointer,
     log::denials::Denied,
     secrets::{Secret, shown},
@@ -31,6 +31,7 @@ use crate::{
         ClaimValue, Expectations, Host, Issuer, JoseError, Metadata, Rejection,
     },
     clock::Clock,
+    identity::RequestId,
     store::Store,
 };
 
@@ -42,6 +43,19 @@ const MAX_LEEWAY: u32 = 60;
 
 type Values = Vec<Option<ClaimValue>>;
 type Asked = (Resource<Secret>, Issuer, Expectations);
+
+/// In whose name documents are read: what is refused meanwhile was refused to them.
+#[derive(Clone)]
+struct Asker {
+    granted: Arc<Granted>,
+    request: RequestId,
+}
+
+impl Asker {
+    fn deny(&self, denied: Denied<'_>) {
+        self.granted.deny(self.request, denied);
+    }
+}
 
 impl From<Rejection> for JoseError {
     fn from(rejection: Rejection) -> Self {
@@ -55,7 +69,7 @@ impl Host for Context {
             Ok(source) => source,
             Err(error) => return Ok(Err(error)),
         };
-        let document = source.document(self.time_left()).await;
+        let document = source.document(&self.asker(), self.time_left()).await;
         Ok(document.map(|document| document.metadata.clone()))
     }
 
@@ -141,12 +155,14 @@ impl Context {
         expected: Expectations,
     ) -> Result<Values, JoseError> {
         let question = self.question(presented, issuer, expected)?;
-        let keys = question.source.keys(self.time_left()).await?;
+        let asker = self.asker();
+        let keys = question.source.keys(&asker, self.time_left()).await?;
         if let Err(rejection) = keys.check(&question.token) {
             if rejection != Rejection::UnknownKey {
                 return Err(rejection.into());
             }
-            question.source.newer_keys(self.time_left()).await?.check(&question.token)?;
+            let newer = question.source.newer_keys(&asker, self.time_left()).await?;
+            newer.check(&question.token)?;
         }
         let (values, once) = question.answer(&self.granted.clock)?;
         if let Some((jti, until)) = once {
@@ -197,15 +213,11 @@ impl Context {
         let Some(issuers) = &self.granted.issuers else {
             return Err(JoseError::NotGranted("no issuer is".to_owned()));
         };
-        let id = issuer.id.clone();
-        let found = issuers.source(issuer);
-        if let Err(JoseError::NotGranted(origin)) = &found {
-            let is_granted = self.granted.grants.jose.contains(&id);
-            // Else it is where the strategy says that the issuer's documents are.
-            let denied = if is_granted { Denied::Origin(origin) } else { Denied::Issuer(&id) };
-            self.granted.deny(self.request, denied);
-        }
-        found
+        issuers.source(&self.asker(), issuer)
+    }
+
+    fn asker(&self) -> Asker {
+        Asker { granted: Arc::clone(&self.granted), request: self.request }
     }
 }
 

@@ -32,6 +32,9 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
     /// Listen beyond loopback even with a strategy that lets everybody in.
     pub allow_open: bool,
+    /// How long a client may take to send the head of a request, and to keep a
+    /// connection open between two.
+    pub head_timeout: Duration,
     /// How long the body of a request may take to arrive.
     pub body_timeout: Duration,
     /// How long a shutdown goes on accepting, while `/readyz` says that it has begun.
@@ -71,10 +74,12 @@ impl Server {
         let mut section = root.section("server", mistakes);
         let mut span =
             |name, usual: Duration| section.take(name, mistakes).map_or(usual, |Span(span)| span);
+        let head_timeout = span("head_timeout", Duration::from_secs(30));
         let body_timeout = span("body_timeout", Duration::from_secs(10));
         let drain = span("drain", Duration::from_secs(2));
         let shutdown_timeout = span("shutdown_timeout", Duration::from_secs(10));
         let server = Self {
+            head_timeout,
             body_timeout,
             drain,
             shutdown_timeout,

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::runtime::Handle;
 use wasmtime::{Store, StoreContextMut, Trap, UpdateDeadline};
 
 use super::limits::{Limits, MAX_CROSSING_BYTES, Meter};
@@ -10,6 +9,7 @@ use crate::{
     capability::{Context, Violation},
     identity::Refusal,
     metrics::Failure,
+    task,
 };
 
 /// Why a call gave no answer. A strategy's own refusal is not among these: it
@@ -72,9 +72,8 @@ impl Drop for Call {
         if leases.is_empty() {
             return;
         }
-        // Without a runtime there is nobody to do it, and the lease runs out.
-        let Ok(runtime) = Handle::try_current() else { return };
-        runtime.spawn(async {
+        // Where nobody does it, the lease runs out.
+        task::begin(async {
             for lease in leases {
                 lease.settle().await;
             }

@@ -1,8 +1,6 @@
 //! What the host itself writes down in the audit: on its own account, or for requests
 //! whose answers do not wait for it.
 
-use tokio::runtime::Handle;
-
 use super::Host;
 use crate::{
     identity::{RequestId, UserId},
@@ -20,7 +18,7 @@ impl Host {
             self.metrics().limited(limit);
             if limited.first {
                 let (actor, address) = who.parts();
-                self.note_soon(AuditEntry {
+                self.store().note_soon(AuditEntry {
                     actor,
                     address,
                     action: "rate-limit".to_owned(),
@@ -46,7 +44,7 @@ impl Host {
         if self.count(&Who::Denied(user.clone(), format!("refresh:{what}"))).is_err() {
             return;
         }
-        self.note_soon(AuditEntry {
+        self.store().note_soon(AuditEntry {
             actor: Some(user.to_string()),
             action: "refresh".to_owned(),
             target: Some(what.to_owned()),
@@ -55,18 +53,6 @@ impl Host {
             strategy_digest: Some(self.registry().current().digest().to_owned()),
             request_id: Some(request.to_string()),
             ..AuditEntry::default()
-        });
-    }
-
-    /// Writes an entry while whoever asked goes on.
-    pub(crate) fn note_soon(&self, entry: AuditEntry) {
-        // Without a runtime there is nobody to do it.
-        let Ok(runtime) = Handle::try_current() else { return };
-        let host = self.clone();
-        runtime.spawn(async move {
-            if let Err(error) = host.store().note(&entry).await {
-                tracing::error!(%error, action = entry.action, "the audit has a gap");
-            }
         });
     }
 }

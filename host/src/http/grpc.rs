@@ -5,7 +5,7 @@
 
 mod messages;
 
-use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, time::Duration};
 
 use axum::{Router, body::Body, extract::ConnectInfo};
 use http::{HeaderMap, HeaderName, Request, Response, header};
@@ -15,7 +15,11 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::graceful::GracefulConnection,
 };
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt as _, join},
+    net::TcpStream,
+    time::timeout,
+};
 use tonic::{Status, server::Grpc};
 use tonic_prost::ProstCodec;
 use tower::ServiceExt as _;
@@ -31,6 +35,9 @@ const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 
 /// `google.rpc.Code.PERMISSION_DENIED`
 const PERMISSION_DENIED: i32 = 7;
+
+/// How HTTP/2 begins (RFC 9113 section 3.4), before a client hears anything.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Questions at once on one connection.
 const MAX_QUESTIONS: u32 = 1_024;
@@ -52,18 +59,26 @@ const OWN: [&str; 5] = [
 ];
 
 /// A connection on which Envoy asks; none to anybody else.
-pub(super) fn answered(
-    stream: TcpStream,
+pub(super) async fn answered(
+    mut stream: TcpStream,
     peer: SocketAddr,
-    host: &Host,
-    router: &Router,
-) -> Option<impl GracefulConnection<Error = hyper::Error> + Send + use<>> {
+    host: Host,
+    router: Router,
+) -> Option<impl GracefulConnection<Error = hyper::Error> + Send> {
+    let head_timeout = host.config().server.head_timeout;
     // Nobody else has anything to ask here.
     if !host.config().server.trusts(peer.ip().to_canonical()) {
         tracing::info!(client.address = %peer.ip(), "a connection to envoy_listen is refused");
         return None;
     }
-    let router = router.clone();
+    // hyper waits for it without end, and before it there is nothing to end in peace.
+    let begun = timeout(head_timeout, begins(&mut stream)).await;
+    if !matches!(begun, Ok(Ok(true))) {
+        tracing::debug!(client.address = %peer.ip(), "a connection does not begin as HTTP/2 does");
+        return None;
+    }
+    let (rest, answers) = stream.into_split();
+    let stream = join(PREFACE.chain(rest), answers);
     let service = service_fn(move |request| answer(request, router.clone(), peer));
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -71,6 +86,20 @@ pub(super) fn answered(
         .max_concurrent_streams(MAX_QUESTIONS)
         .serve_connection(TokioIo::new(stream), service);
     Some(connection)
+}
+
+/// Whether a connection begins as HTTP/2 does, once it has.
+async fn begins(stream: &mut TcpStream) -> io::Result<bool> {
+    let mut begin = [0; PREFACE.len()];
+    let mut read = 0;
+    while read < begin.len() {
+        let more = stream.read(&mut begin[read..]).await?;
+        read += more;
+        if more == 0 || !PREFACE.starts_with(&begin[..read]) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 async fn answer(

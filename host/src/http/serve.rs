@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    future::{Future, pending},
+    future::{Future, pending, ready},
     io,
     net::SocketAddr,
     sync::Arc,
@@ -17,16 +17,12 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Semaphore, watch},
 };
 use tower::Service as _;
 
 use super::{admin_router, grpc, router};
 use crate::host::Host;
-
-/// How long a client may take to send the head of a request, and to keep a
-/// connection open between two.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The largest head of a request.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -83,13 +79,13 @@ pub async fn serve(
     tokio::select! {
         () = draining => {}
         never = accept(Some(everybody), MAX_CONNECTIONS, &graceful, |stream, peer| {
-            Some(answered(stream, peer, router.clone()))
+            ready(Some(answered(stream, peer, router.clone(), &host)))
         }) => match never {},
         never = accept(operators, MAX_OPERATORS, &graceful, |stream, peer| {
-            Some(answered(stream, peer, admin.clone()))
+            ready(Some(answered(stream, peer, admin.clone(), &host)))
         }) => match never {},
         never = accept(envoy, MAX_ENVOYS, &graceful, |stream, peer| {
-            grpc::answered(stream, peer, &host, &router)
+            grpc::answered(stream, peer, host.clone(), router.clone())
         }) => match never {},
     }
 
@@ -102,19 +98,21 @@ pub async fn serve(
 }
 
 /// Accepts for as long as somebody waits for it; what `answered` is not willing to hear
-/// is closed.
+/// is closed, and so is, when nobody waits any more, what it has not decided about.
 #[expect(clippy::disallowed_methods, reason = "every connection is a task")]
-async fn accept<C>(
+async fn accept<C, A>(
     listener: Option<TcpListener>,
     most: usize,
     graceful: &GracefulShutdown,
-    answered: impl Fn(TcpStream, SocketAddr) -> Option<C>,
+    answered: impl Fn(TcpStream, SocketAddr) -> A,
 ) -> Infallible
 where
+    A: Future<Output = Option<C>> + Send + 'static,
     C: GracefulConnection<Error = hyper::Error> + Send + 'static,
 {
     let Some(listener) = listener else { return pending().await };
     let places = Arc::new(Semaphore::new(most));
+    let (_accepting, ended) = watch::channel(());
     loop {
         let place = Arc::clone(&places).acquire_owned().await;
         let (Ok(place), Ok((stream, peer))) = (place, listener.accept().await) else {
@@ -123,10 +121,17 @@ where
         };
         // A response is one write; waiting to fill a packet only delays it.
         let _ = stream.set_nodelay(true);
-        let Some(connection) = answered(stream, peer) else { continue };
-        let connection = graceful.watch(connection);
+        let answered = answered(stream, peer);
+        let (watcher, mut ended) = (graceful.watcher(), ended.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            let connection = tokio::select! {
+                biased;
+                connection = answered => connection,
+                _ = ended.changed() => None,
+            };
+            if let Some(connection) = connection
+                && let Err(error) = watcher.watch(connection).await
+            {
                 tracing::debug!(client.address = %peer.ip(), "connection ended: {error}");
             }
             drop(place);
@@ -139,14 +144,15 @@ fn answered(
     stream: TcpStream,
     peer: SocketAddr,
     router: Router,
-) -> impl GracefulConnection<Error = hyper::Error> + Send {
+    host: &Host,
+) -> impl GracefulConnection<Error = hyper::Error> + Send + use<> {
     let service = service_fn(move |mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         router.clone().call(request.map(Body::new))
     });
     http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(host.config().server.head_timeout)
         .max_buf_size(MAX_HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), service)
 }

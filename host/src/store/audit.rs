@@ -12,7 +12,7 @@ use sqlx::FromRow;
 
 use self::lines::Sink;
 use super::{Store, StoreError, change, instant, random_bytes, read, seconds};
-use crate::{config, hex, identity::UserId};
+use crate::{config, hex, identity::UserId, task};
 
 /// Where entries go besides the database, and whether they get there.
 #[derive(Debug)]
@@ -86,6 +86,16 @@ impl Store {
             self.ledger.failures.fetch_add(1, Ordering::Relaxed);
         }
         noted
+    }
+
+    /// Writes an entry while whoever asked goes on.
+    pub(crate) fn note_soon(&self, entry: AuditEntry) {
+        let store = self.clone();
+        task::begin(async move {
+            if let Err(error) = store.note(&entry).await {
+                tracing::error!(%error, action = entry.action, "the audit has a gap");
+            }
+        });
     }
 
     async fn write_down(&self, entry: &AuditEntry) -> Result<(), StoreError> {

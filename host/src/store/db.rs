@@ -198,8 +198,13 @@ impl Db {
         read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
     ) -> Option<Vec<T>> {
         let Driver::Sqlite { look_up: Some(look_up), .. } = &self.driver else { return None };
-        let _timed = self.timed();
-        look_up.rows(sql, parameters, read)
+        let asked = Instant::now();
+        // Without an answer the driver is asked, and counted.
+        let rows = look_up.rows(sql, parameters, read)?;
+        if let Some(metrics) = self.metrics.get() {
+            metrics.stored(asked.elapsed());
+        }
+        Some(rows)
     }
 
     /// Brings the tables to where this version wants them. Who comes second waits.

@@ -29,6 +29,7 @@ impl Sender {
 type Answer<'a> = Pin<Box<dyn Future<Output = Result<Response<Bytes>, HttpError>> + Send + 'a>>;
 
 impl HttpClient for Sender {
+    #[expect(clippy::disallowed_methods, reason = "the runtime is not that of this thread")]
     fn send_bytes<'a, 'b>(&'a self, request: Request<Bytes>) -> Answer<'b>
     where
         'a: 'b,

@@ -1,6 +1,11 @@
 //! Envoy's listener: what is not a question of a gateway's gets no answer.
 
-use std::thread;
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    thread,
+    time::Duration,
+};
 
 use http::HeaderMap;
 use tokio::runtime::Runtime;
@@ -12,7 +17,7 @@ use vestibule_tests::{
 
 use super::{APPS, ada, app, app_with, by_key_of};
 use crate::{
-    command_line::{Server, add, installed},
+    command_line::{Server, add, installed, send},
     login::PUBLIC,
 };
 
@@ -71,6 +76,44 @@ async fn what_envoy_joins_is_refused_like_anything_that_came_twice() {
     }
 }
 
+/// Connections on which HTTP/2 does not begin, or not quite, and which are heard.
+fn unbegun(address: SocketAddr) -> Vec<TcpStream> {
+    let begins = ["", "P", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r"];
+    let streams = begins.map(|begin| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(begin.as_bytes()).unwrap();
+        stream
+    });
+    // For another protocol nobody waits; and this one comes after them.
+    assert_eq!(send(&address.to_string(), "GET / HTTP/1.1\r\n\r\n"), "");
+    streams.into()
+}
+
+/// What a server says before it ends a connection.
+fn said(mut stream: TcpStream) -> String {
+    stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+    let mut said = String::new();
+    stream.read_to_string(&mut said).expect("it ends");
+    said
+}
+
+#[test]
+fn whoever_does_not_begin_holds_no_place_for_long() {
+    let folder = installed(
+        "server.listen = '127.0.0.1:0'\nserver.envoy_listen = '127.0.0.1:0'\n\
+         server.head_timeout = '200ms'\nserver.trusted_proxies = ['127.0.0.1']\n\
+         auth.strategy = 'none'\n",
+    );
+    let mut server = Server::start(folder.path());
+    let listening = server.wait_for("listening to Envoy");
+    for stream in unbegun(listening["address"].as_str().unwrap().parse().unwrap()) {
+        assert_eq!(said(stream), "");
+    }
+    let mut head = TcpStream::connect(&server.address).unwrap();
+    head.write_all(b"GET /auth/session HTTP/1.1\r\nhost: localhost\r\n").unwrap();
+    assert_eq!(said(head), "");
+}
+
 #[test]
 fn questions_on_their_way_are_answered_before_the_server_ends() {
     let folder = installed(
@@ -83,7 +126,7 @@ fn questions_on_their_way_are_answered_before_the_server_ends() {
     add(&folder, "hostile-waiting");
     let mut server = Server::start(folder.path());
     let listening = server.wait_for("listening to Envoy");
-    let address = listening["address"].as_str().unwrap().parse().unwrap();
+    let address: SocketAddr = listening["address"].as_str().unwrap().parse().unwrap();
     let envoy = thread::spawn(move || {
         let runtime = Runtime::new().unwrap();
         runtime.block_on(async {
@@ -98,8 +141,12 @@ fn questions_on_their_way_are_answered_before_the_server_ends() {
         })
     });
     server.wait_for("lingers");
+    let unbegun = unbegun(address);
     server.terminate();
     server.wait_for("shutting down");
+    for stream in unbegun {
+        assert_eq!(said(stream), "", "there is nothing to wait for");
+    }
     assert!(!envoy.is_finished(), "the question was not on its way any more");
     let (answer, ended) = envoy.join().unwrap();
     let answer = answer.unwrap().expect("a message");

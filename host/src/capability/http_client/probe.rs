@@ -9,8 +9,8 @@ use http::header::DATE;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::{Client, authorities, origins, request};
-use crate::{bindings::vestibule::auth::http_client::HttpError, capability::Hooks, config::Config};
+use super::{Client, authorities};
+use crate::{capability::Hooks, config::Config};
 
 /// How long an operator waits.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -48,8 +48,7 @@ impl Client {
     }
 
     async fn probe(&self, url: Url) -> Result<Probe, String> {
-        let request = request::document(origins::sendable(url).map_err(in_words)?);
-        let reply = self.transport.exchange(request, PATIENCE).await.map_err(in_words)?;
+        let reply = self.fetch(url, PATIENCE).await.map_err(|error| error.to_string())?;
         let date = reply.head.headers.get(DATE).and_then(|date| date.to_str().ok());
         let date = date.and_then(|date| httpdate::parse_http_date(date).ok());
         let date = date.and_then(|date| date.duration_since(UNIX_EPOCH).ok());
@@ -58,20 +57,5 @@ impl Client {
             date: date.map(|date| date.as_secs()),
             body: reply.body,
         })
-    }
-}
-
-/// What an operator is told of a failure.
-pub(super) fn in_words(error: HttpError) -> String {
-    match error {
-        HttpError::Timeout => "there was no answer in time".to_owned(),
-        HttpError::Connection(what) => what,
-        HttpError::Tls(what) => format!("TLS: {what}"),
-        HttpError::ForbiddenAddress => {
-            "the name stands for an address that it may not stand for; to mean it, grant the \
-             address itself"
-                .to_owned()
-        }
-        other => format!("{other:?}"),
     }
 }

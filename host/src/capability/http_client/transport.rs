@@ -5,8 +5,8 @@
 
 use std::{
     error::Error,
-    io,
-    net::SocketAddr,
+    fmt, io,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -62,6 +62,47 @@ pub(super) struct Reply {
     pub(super) body: Zeroizing<Vec<u8>>,
 }
 
+/// Why there is no reply.
+#[derive(Debug)]
+pub(in crate::capability) enum Unanswered {
+    /// What the strategy is told says it all.
+    Told(HttpError),
+    /// The name stands for this address, and may not.
+    Address(IpAddr),
+}
+
+impl From<HttpError> for Unanswered {
+    fn from(error: HttpError) -> Self {
+        Self::Told(error)
+    }
+}
+
+impl From<Unanswered> for HttpError {
+    fn from(error: Unanswered) -> Self {
+        match error {
+            Unanswered::Told(error) => error,
+            Unanswered::Address(..) => Self::ForbiddenAddress,
+        }
+    }
+}
+
+/// What an operator is told.
+impl fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Told(HttpError::Timeout) => f.write_str("there was no answer in time"),
+            Self::Told(HttpError::Connection(what)) => f.write_str(what),
+            Self::Told(HttpError::Tls(what)) => write!(f, "TLS: {what}"),
+            Self::Told(other) => write!(f, "{other:?}"),
+            Self::Address(address) => write!(
+                f,
+                "the name stands for {address}, which it may not stand for; to mean it, grant \
+                 the address itself"
+            ),
+        }
+    }
+}
+
 impl Transport {
     pub(super) fn new(
         authorities: RootCertStore,
@@ -95,7 +136,7 @@ impl Transport {
         &self,
         mut request: Request<Full<Bytes>>,
         patience: Duration,
-    ) -> Result<Reply, HttpError> {
+    ) -> Result<Reply, Unanswered> {
         // The origin, and nothing that stands behind it.
         let span = tracing::info_span!(
             target: "vestibule::span",
@@ -117,19 +158,19 @@ impl Transport {
             let encoding = head.headers.get(header::CONTENT_ENCODING);
             if encoding.is_some_and(|encoding| encoding != "identity") {
                 let what = "the reply is compressed, which was not asked for";
-                return Err(HttpError::Connection(what.to_owned()));
+                return Err(HttpError::Connection(what.to_owned()).into());
             }
             Ok(Reply { body: collect(body).await?, head })
         };
         let started = Instant::now();
         let timed = tokio::time::timeout(patience, exchange).instrument(span.clone());
-        let reply = timed.await.unwrap_or(Err(HttpError::Timeout));
+        let reply = timed.await.unwrap_or(Err(HttpError::Timeout.into()));
         let how = match &reply {
             Ok(reply) => {
                 span.record("http.response.status_code", reply.head.status.as_u16());
                 Exchange::Replied
             }
-            Err(HttpError::Timeout) => Exchange::Timeout,
+            Err(Unanswered::Told(HttpError::Timeout)) => Exchange::Timeout,
             Err(_) => Exchange::Failed,
         };
         span.record("outcome", how.text());
@@ -152,10 +193,10 @@ fn lead_to(peer: SocketAddr, request: &mut Request<Full<Bytes>>) -> Option<()> {
 }
 
 /// Takes in a body, and gives up where it is too large.
-async fn collect(mut body: hyper::body::Incoming) -> Result<Zeroizing<Vec<u8>>, HttpError> {
+async fn collect(mut body: hyper::body::Incoming) -> Result<Zeroizing<Vec<u8>>, Unanswered> {
     let announced = body.size_hint().lower();
     if announced > MAX_BODY_BYTES as u64 {
-        return Err(HttpError::TooLarge);
+        return Err(HttpError::TooLarge.into());
     }
     // Where the length is known nothing is moved, so that no copy is left behind.
     let capacity = usize::try_from(announced).unwrap_or_default();
@@ -164,7 +205,7 @@ async fn collect(mut body: hyper::body::Incoming) -> Result<Zeroizing<Vec<u8>>, 
         let frame = frame.map_err(|error| told(&error))?;
         let Ok(data) = frame.into_data() else { continue };
         if bytes.len() + data.len() > MAX_BODY_BYTES {
-            return Err(HttpError::TooLarge);
+            return Err(HttpError::TooLarge.into());
         }
         bytes.extend_from_slice(&data);
     }
@@ -172,32 +213,27 @@ async fn collect(mut body: hyper::body::Incoming) -> Result<Zeroizing<Vec<u8>>, 
 }
 
 /// What a failure means, by its cause and never by its text.
-fn told(error: &(dyn Error + 'static)) -> HttpError {
+fn told(error: &(dyn Error + 'static)) -> Unanswered {
     let mut cause = error;
     loop {
         if let Some(forbidden) = cause.downcast_ref::<Forbidden>() {
-            tracing::debug!(
-                host = forbidden.host,
-                address = %forbidden.address,
-                "a granted name stands for an address that it may not stand for"
-            );
-            return HttpError::ForbiddenAddress;
+            return Unanswered::Address(forbidden.address.to_canonical());
         }
         if let Some(error) = cause.downcast_ref::<rustls::Error>() {
-            return HttpError::Tls(short(error));
+            return HttpError::Tls(short(error)).into();
         }
         if cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large) {
-            return HttpError::TooLarge;
+            return HttpError::TooLarge.into();
         }
         let io = cause.downcast_ref::<io::Error>();
         if io.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) {
-            return HttpError::Timeout;
+            return HttpError::Timeout.into();
         }
         // Such an error passes over what is in it when it is asked for its source.
         let inner = io.and_then(io::Error::get_ref).map(|inner| inner as &(dyn Error + 'static));
         match inner.or_else(|| cause.source()) {
             Some(deeper) => cause = deeper,
-            None => return HttpError::Connection(short(cause)),
+            None => return HttpError::Connection(short(cause)).into(),
         }
     }
 }

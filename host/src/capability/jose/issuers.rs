@@ -7,11 +7,15 @@ use std::{
 
 use serde_json::Value;
 use url::{Host, Url};
+use zeroize::Zeroizing;
 
-use super::{json, kept::Kept, keys::Keys};
+use super::{Asker, json, kept::Kept, keys::Keys};
 use crate::{
     bindings::vestibule::auth::jose::{Issuer, JoseError, Metadata},
-    capability::http_client::{Client, readable},
+    capability::{
+        http_client::{Client, Unanswered, readable},
+        log::denials::Denied,
+    },
     clock::Clock,
     metrics::Look,
     text::{cut, escape},
@@ -61,8 +65,9 @@ impl Issuers {
     }
 
     /// What is known of an issuer, where it is granted.
-    pub(super) fn source(&self, issuer: Issuer) -> Result<Arc<Source>, JoseError> {
+    pub(super) fn source(&self, asker: &Asker, issuer: Issuer) -> Result<Arc<Source>, JoseError> {
         if !self.granted.contains(&issuer.id) {
+            asker.deny(Denied::Issuer(&issuer.id));
             return Err(JoseError::NotGranted(short(issuer.id)));
         }
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,7 +90,7 @@ impl Issuers {
             issuer,
         });
         for text in [&source.issuer.metadata_url, &source.issuer.jwks_url].into_iter().flatten() {
-            source.admit(text)?;
+            source.admit(asker, text)?;
         }
         sources.push(Arc::clone(&source));
         Ok(source)
@@ -95,10 +100,11 @@ impl Issuers {
 impl Source {
     pub(super) async fn document(
         self: &Arc<Self>,
+        asker: &Asker,
         patience: Duration,
     ) -> Result<Arc<Document>, JoseError> {
-        let place = self.metadata_place()?;
-        let read = || Arc::clone(self).read_document(place);
+        let place = self.metadata_place(asker)?;
+        let read = || Arc::clone(self).read_document(asker.clone(), place);
         self.document.current(patience, read).await.map_err(JoseError::Unavailable)
     }
 
@@ -114,11 +120,15 @@ impl Source {
         Some(keys)
     }
 
-    pub(super) async fn keys(self: &Arc<Self>, patience: Duration) -> Result<Arc<Keys>, JoseError> {
+    pub(super) async fn keys(
+        self: &Arc<Self>,
+        asker: &Asker,
+        patience: Duration,
+    ) -> Result<Arc<Keys>, JoseError> {
         let mut reads = false;
         let read = || {
             reads = true;
-            Arc::clone(self).read_keys()
+            Arc::clone(self).read_keys(asker.clone())
         };
         let keys = self.keys.current(patience, read).await;
         self.client.metrics().looked_for_keys(match &keys {
@@ -132,16 +142,17 @@ impl Source {
     /// The keys for a token whose key is not among those that are known.
     pub(super) async fn newer_keys(
         self: &Arc<Self>,
+        asker: &Asker,
         patience: Duration,
     ) -> Result<Arc<Keys>, JoseError> {
-        let read = || Arc::clone(self).read_keys();
+        let read = || Arc::clone(self).read_keys(asker.clone());
         self.keys.renewed(patience, read).await.map_err(JoseError::Unavailable)
     }
 
     /// Where the discovery document is (OpenID Connect Discovery section 4.1).
-    fn metadata_place(&self) -> Result<Url, JoseError> {
+    fn metadata_place(&self, asker: &Asker) -> Result<Url, JoseError> {
         if let Some(text) = &self.issuer.metadata_url {
-            return self.admit(text);
+            return self.admit(asker, text);
         }
         let id = &self.issuer.id;
         let other = |url: &Url| url.query().is_some() || url.fragment().is_some();
@@ -149,37 +160,48 @@ impl Source {
             return Err(invalid("an issuer that is no URL has no discovery document of its own"));
         }
         let id = id.strip_suffix('/').unwrap_or(id);
-        self.admit(&format!("{id}/.well-known/openid-configuration"))
+        self.admit(asker, &format!("{id}/.well-known/openid-configuration"))
     }
 
-    async fn read_document(self: Arc<Self>, place: Url) -> Result<Document, String> {
+    async fn read_document(self: Arc<Self>, asker: Asker, place: Url) -> Result<Document, String> {
         let read = async {
-            let body = self.client.document(place, PATIENCE).await?;
-            self.parse(&body)
+            let body = self.fetch(&asker, place).await?;
+            self.parse(&asker, &body)
         };
         read.await.map_err(|error| self.failed("discovery document", &error))
     }
 
-    async fn read_keys(self: Arc<Self>) -> Result<Keys, String> {
+    async fn read_keys(self: Arc<Self>, asker: Asker) -> Result<Keys, String> {
         let place = match &self.issuer.jwks_url {
-            Some(text) => self.admit(text).map_err(|error| format!("{error:?}"))?,
+            Some(text) => self.admit(&asker, text).map_err(|error| format!("{error:?}"))?,
             None => {
-                let document = self.document(PATIENCE).await.map_err(|error| match error {
-                    JoseError::Unavailable(why) => why,
-                    error => format!("{error:?}"),
-                })?;
+                let document =
+                    self.document(&asker, PATIENCE).await.map_err(|error| match error {
+                        JoseError::Unavailable(why) => why,
+                        error => format!("{error:?}"),
+                    })?;
                 let jwks = document.jwks.clone();
                 jwks.ok_or("the discovery document names no key set")?
             }
         };
         let read = async {
-            let body = self.client.document(place, PATIENCE).await?;
+            let body = self.fetch(&asker, place).await?;
             Keys::read(&body)
         };
         read.await.map_err(|error| self.failed("key set", &error))
     }
 
-    fn parse(&self, body: &[u8]) -> Result<Document, String> {
+    async fn fetch(&self, asker: &Asker, place: Url) -> Result<Zeroizing<Vec<u8>>, String> {
+        let origin = place.origin().ascii_serialization();
+        self.client.document(place, PATIENCE).await.map_err(|error| {
+            if let Unanswered::Address(address) = error {
+                asker.deny(Denied::Address(&origin, address));
+            }
+            error.to_string()
+        })
+    }
+
+    fn parse(&self, asker: &Asker, body: &[u8]) -> Result<Document, String> {
         let object = json::object(body).ok_or("it is no JSON object, or has a member twice")?;
         let text = |name: &str| object.get(name).and_then(Value::as_str);
         let issuer = text("issuer").ok_or("it names no issuer")?;
@@ -193,13 +215,8 @@ impl Source {
             Some(text) => Err(format!("its {name} is {text:?}, which is not https")),
             None => Ok(None),
         };
-        let jwks = match endpoint("jwks_uri")? {
-            Some(text) => {
-                let url = readable(&text).ok().filter(|url| self.may_lead_to(url));
-                Some(url.ok_or_else(|| {
-                    format!("its jwks_uri is {text:?}; to mean it, grant its origin as well")
-                })?)
-            }
+        let jwks = match text("jwks_uri") {
+            Some(text) => Some(self.place_of_keys(asker, text)?),
             // Without keys the document is of no use, and not kept.
             None if self.issuer.jwks_url.is_none() => return Err("it names no key set".to_owned()),
             None => None,
@@ -219,12 +236,29 @@ impl Source {
     }
 
     /// A place that the strategy names: at the issuer's origin or a granted one.
-    fn admit(&self, text: &str) -> Result<Url, JoseError> {
+    fn admit(&self, asker: &Asker, text: &str) -> Result<Url, JoseError> {
         let url = readable(text).map_err(|error| invalid(&format!("{error:?}")))?;
         if self.client.grants(&url) || (self.is_own(&url) && self.is_safe(&url)) {
             return Ok(url);
         }
-        Err(JoseError::NotGranted(short(url.origin().ascii_serialization())))
+        let origin = url.origin().ascii_serialization();
+        asker.deny(Denied::Origin(&origin));
+        Err(JoseError::NotGranted(short(origin)))
+    }
+
+    /// Where the issuer says that its keys are.
+    fn place_of_keys(&self, asker: &Asker, text: &str) -> Result<Url, String> {
+        let unsafe_place = || format!("its jwks_uri is {text:?}, which is not https");
+        let url = readable(text).map_err(|_| unsafe_place())?;
+        let refused = if !self.is_safe(&url) {
+            unsafe_place()
+        } else if !self.may_lead_to(&url) {
+            format!("its jwks_uri is {text:?}; to mean it, grant its origin as well")
+        } else {
+            return Ok(url);
+        };
+        asker.deny(Denied::Origin(&url.origin().ascii_serialization()));
+        Err(refused)
     }
 
     /// A place that the issuer names may be anywhere else, but no address, and

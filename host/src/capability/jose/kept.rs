@@ -6,9 +6,9 @@ use std::{
     time::Duration,
 };
 
-use tokio::{runtime::Handle, time::timeout};
+use tokio::time::timeout;
 
-use crate::clock::Clock;
+use crate::{clock::Clock, task};
 
 /// How long a document is taken as it is, in seconds.
 const FRESH: u64 = 3600;
@@ -89,10 +89,7 @@ impl<T: Send + Sync + 'static> Kept<T> {
     where
         F: Future<Output = Result<T, String>> + Send + 'static,
     {
-        let (Ok(turn), Ok(runtime)) = (self.turn.clone().try_lock_owned(), Handle::try_current())
-        else {
-            return;
-        };
+        let Ok(turn) = self.turn.clone().try_lock_owned() else { return };
         let now = self.clock.now();
         let paused = |at: u64| now.abs_diff(at) < PAUSE;
         {
@@ -103,7 +100,7 @@ impl<T: Send + Sync + 'static> Kept<T> {
             state.asked_at = Some(now);
         }
         let (this, read) = (Arc::clone(self), read());
-        runtime.spawn(async move {
+        task::begin(async move {
             let answer = read.await;
             this.take(answer);
             drop(turn);

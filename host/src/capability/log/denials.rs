@@ -5,10 +5,10 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{Mutex, PoisonError},
 };
 
-use tokio::runtime::Handle;
 use url::Url;
 
 use crate::{
@@ -29,9 +29,8 @@ const MAX_TARGET_BYTES: usize = 256;
 pub(crate) enum Denied<'a> {
     /// To send a request to this origin.
     Origin(&'a str),
-    /// To send a request to this origin, which is granted and stands for an address that
-    /// it may not stand for.
-    Address(&'a str),
+    /// To send a request to this origin, whose name may not stand for this address.
+    Address(&'a str, IpAddr),
     /// To send a browser to this origin.
     Browser(&'a str),
     /// To verify a token of this issuer.
@@ -46,7 +45,7 @@ impl<'a> Denied<'a> {
     fn what(self) -> &'static str {
         match self {
             Self::Origin(_) => "an origin",
-            Self::Address(_) => "an address by its name",
+            Self::Address(..) => "an address by its name",
             Self::Browser(_) => "a place for browsers",
             Self::Issuer(_) => "an issuer",
             Self::Token(_) => "a stored token",
@@ -54,10 +53,20 @@ impl<'a> Denied<'a> {
         }
     }
 
+    /// What there is to say of it, apart from the target.
+    fn reason(self) -> String {
+        match self {
+            Self::Address(_, address) => {
+                format!("a name that stands for {address}, which it may not stand for")
+            }
+            _ => format!("{} that is not granted", self.what()),
+        }
+    }
+
     fn target(self) -> &'a str {
         match self {
             Self::Origin(target)
-            | Self::Address(target)
+            | Self::Address(target, _)
             | Self::Browser(target)
             | Self::Issuer(target)
             | Self::Token(target)
@@ -68,11 +77,11 @@ impl<'a> Denied<'a> {
     /// The key in `[auth.grants]` that would grant it, where there is one.
     fn key(self) -> Option<&'static str> {
         match self {
-            Self::Origin(_) => Some("http"),
+            Self::Origin(_) | Self::Address(..) => Some("http"),
             Self::Browser(_) => Some("browser"),
             Self::Issuer(_) => Some("jose"),
             Self::Token(_) => Some("token_store"),
-            Self::Address(_) | Self::Secret(_) => None,
+            Self::Secret(_) => None,
         }
     }
 
@@ -93,11 +102,18 @@ impl<'a> Denied<'a> {
         Some(escape(target))
     }
 
+    /// What is to be granted: an address by itself, because no grant of a name reaches it.
+    fn value(self, shown: &str) -> String {
+        let Self::Address(_, address) = self else { return shown.to_owned() };
+        let led = |mut url: Url| {
+            url.set_ip_host(address).ok()?;
+            Some(url.origin().ascii_serialization())
+        };
+        Url::parse(shown).ok().and_then(led).unwrap_or_else(|| shown.to_owned())
+    }
+
     /// The lines that grant it beside what is granted already.
     fn lines(self, shown: &str, grants: &Grants) -> String {
-        if let Self::Address(_) = self {
-            return "to mean it, grant the address itself".to_owned();
-        }
         let Some(key) = self.key() else {
             return format!(
                 "no configuration can give it, because the strategy's description declares no \
@@ -105,9 +121,15 @@ impl<'a> Denied<'a> {
             );
         };
         let granted = grants.under(key).iter().map(String::as_str);
-        let values: Vec<String> = granted.chain([shown]).map(|text| format!("{text:?}")).collect();
+        let wanted = self.value(shown);
+        let values: Vec<String> =
+            granted.chain([&*wanted]).map(|text| format!("{text:?}")).collect();
         let values = values.join(", ");
-        format!("to grant it, the configuration has to say:\n[auth.grants]\n{key} = [{values}]")
+        let how = match self {
+            Self::Address(..) => "to mean it, have the strategy ask for the address itself, and",
+            _ => "to grant it,",
+        };
+        format!("{how} the configuration has to say:\n[auth.grants]\n{key} = [{values}]")
     }
 }
 
@@ -177,10 +199,10 @@ impl Granted {
     /// Nothing is told of a component that is only looked at.
     pub(crate) fn deny(&self, request: RequestId, denied: Denied<'_>) {
         let Some(denials) = &self.denials else { return };
-        let (what, strategy) = (denied.what(), self.strategy.as_str());
+        let (reason, strategy) = (denied.reason(), self.strategy.as_str());
         let shown = denied.shown();
         let target = shown.as_deref().unwrap_or("(not shown)");
-        match denials.note(strategy, what, target, self.clock.now()) {
+        match denials.note(strategy, denied.what(), target, self.clock.now()) {
             Verdict::Tell(suppressed) => {
                 let lines = match &shown {
                     Some(shown) => denied.lines(shown, &self.grants),
@@ -191,9 +213,9 @@ impl Granted {
                     request.id = %request,
                     target,
                     suppressed,
-                    "the strategy asked for {what} that is not granted; {lines}"
+                    "the strategy asked for {reason}; {lines}"
                 );
-                self.write_down(request, Some(target), format!("{what} that is not granted"));
+                self.write_down(request, Some(target), reason);
             }
             Verdict::TooMany(suppressed) => {
                 let many = format!("more than {MAX_TARGETS} things a minute that are not granted");
@@ -211,10 +233,8 @@ impl Granted {
 
     /// Writes a refusal down, while the call goes on.
     fn write_down(&self, request: RequestId, target: Option<&str>, reason: String) {
-        let (Some(store), Ok(runtime)) = (self.store.clone(), Handle::try_current()) else {
-            return;
-        };
-        let entry = AuditEntry {
+        let Some(store) = &self.store else { return };
+        store.note_soon(AuditEntry {
             action: "strategy.reach".to_owned(),
             target: target.map(str::to_owned),
             outcome: "refused".to_owned(),
@@ -222,11 +242,6 @@ impl Granted {
             strategy_digest: Some(self.digest.clone()),
             request_id: Some(request.to_string()),
             ..AuditEntry::default()
-        };
-        runtime.spawn(async move {
-            if let Err(error) = store.note(&entry).await {
-                tracing::error!(%error, action = entry.action, "the audit has a gap");
-            }
         });
     }
 }
