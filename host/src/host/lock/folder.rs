@@ -118,7 +118,7 @@ impl Folder {
         let written = self.change(|lock| {
             // Somebody else may have been faster.
             if lock.judge(&self.name, record, self.locked)? != Standing::Approved {
-                let name = self.file_name(file);
+                let name = file_name(file);
                 lock.approve(&self.name, record.clone(), name, by, written_down(now));
             }
             Ok(())
@@ -142,7 +142,7 @@ impl Folder {
         now: u64,
     ) -> Result<(), LockError> {
         self.change(|lock| {
-            let name = self.file_name(file);
+            let name = file_name(file);
             lock.approve(&self.name, record.clone(), name, By::Operator, written_down(now));
             Ok(())
         })?;
@@ -152,7 +152,7 @@ impl Folder {
 
     /// Writes down that the approved component has a file of another name now.
     fn follow(&self, record: &Record, file: &ComponentFile) -> Result<(), LockError> {
-        let name = self.file_name(file);
+        let name = file_name(file);
         let known = self.entry()?.and_then(|entry| entry.file);
         if name.is_none() || name == known {
             return Ok(());
@@ -164,13 +164,6 @@ impl Folder {
             }
             Ok(())
         })
-    }
-
-    /// A component's file in the folder; `None` for one that is kept.
-    fn file_name(&self, file: &ComponentFile) -> Option<String> {
-        let is_kept = file.path.parent().is_some_and(|parent| parent.ends_with(KEPT));
-        let name = file.path.file_name().filter(|_| !is_kept)?;
-        Some(name.to_string_lossy().into_owned())
     }
 
     /// What was approved before, and where it is kept.
@@ -254,6 +247,13 @@ impl Folder {
         }
         Ok(())
     }
+}
+
+/// A component's file in the folder; `None` for one that is kept.
+fn file_name(file: &ComponentFile) -> Option<String> {
+    let is_kept = file.path.parent().is_some_and(|parent| parent.ends_with(KEPT));
+    let name = file.path.file_name().filter(|_| !is_kept)?;
+    Some(name.to_string_lossy().into_owned())
 }
 
 /// Puts a whole file in the place of another.
