@@ -8,6 +8,7 @@ mod authz;
 mod capabilities;
 mod client;
 mod command_line;
+mod connections;
 mod contract;
 mod denials;
 mod doctor;

@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     future::{Future, pending},
-    io,
+    io, mem,
     net::SocketAddr,
     sync::Arc,
     time::Duration,
@@ -18,6 +18,7 @@ use hyper_util::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
+    task::JoinSet,
 };
 use tower::Service as _;
 
@@ -31,7 +32,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest head of a request.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// The most connections at once; more wait in the system's queue.
+/// The most connections at once; for more, those that ask for nothing make room.
 const MAX_CONNECTIONS: usize = 10_000;
 
 /// Those of operators.
@@ -70,7 +71,7 @@ pub async fn serve(
 ) -> io::Result<()> {
     let Listeners { everybody, envoy, operators } = listeners.into();
     let (router, admin) = (router(host.clone()), admin_router(host.clone()));
-    let graceful = GracefulShutdown::new();
+    let [mut here, mut operating, mut asking] = <[Guests; 3]>::default();
     let draining = async {
         shutdown.await;
         // Whoever sends requests here must see that no more should come, before
@@ -82,23 +83,45 @@ pub async fn serve(
     };
     tokio::select! {
         () = draining => {}
-        never = accept(Some(everybody), MAX_CONNECTIONS, &graceful, |stream, peer| {
+        never = accept(Some(everybody), MAX_CONNECTIONS, &mut here, |stream, peer| {
             Some(answered(stream, peer, router.clone()))
         }) => match never {},
-        never = accept(operators, MAX_OPERATORS, &graceful, |stream, peer| {
+        never = accept(operators, MAX_OPERATORS, &mut operating, |stream, peer| {
             Some(answered(stream, peer, admin.clone()))
         }) => match never {},
-        never = accept(envoy, MAX_ENVOYS, &graceful, |stream, peer| {
+        never = accept(envoy, MAX_ENVOYS, &mut asking, |stream, peer| {
             grpc::answered(stream, peer, &host, &router)
         }) => match never {},
     }
 
     let patience = host.config().server.shutdown_timeout;
     tracing::info!(?patience, "shutting down, requests that are running may end");
-    if tokio::time::timeout(patience, graceful.shutdown()).await.is_err() {
+    let gone = async { tokio::join!(here.gone(), operating.gone(), asking.gone()) };
+    if tokio::time::timeout(patience, gone).await.is_err() {
         tracing::warn!("requests were still running and are cut off");
     }
     Ok(())
+}
+
+/// The connections of a listener.
+#[derive(Default)]
+struct Guests {
+    staying: GracefulShutdown,
+    leaving: JoinSet<()>,
+}
+
+impl Guests {
+    /// Closes connections on which nothing is asked, and others once they are answered.
+    fn make_room(&mut self) {
+        while self.leaving.try_join_next().is_some() {}
+        self.leaving.spawn(mem::take(&mut self.staying).shutdown());
+    }
+
+    /// Waits until all of them are closed.
+    async fn gone(mut self) {
+        self.make_room();
+        while self.leaving.join_next().await.is_some() {}
+    }
 }
 
 /// Accepts for as long as somebody waits for it; what `answered` is not willing to hear
@@ -107,7 +130,7 @@ pub async fn serve(
 async fn accept<C>(
     listener: Option<TcpListener>,
     most: usize,
-    graceful: &GracefulShutdown,
+    guests: &mut Guests,
     answered: impl Fn(TcpStream, SocketAddr) -> Option<C>,
 ) -> Infallible
 where
@@ -116,15 +139,25 @@ where
     let Some(listener) = listener else { return pending().await };
     let places = Arc::new(Semaphore::new(most));
     loop {
-        let place = Arc::clone(&places).acquire_owned().await;
-        let (Ok(place), Ok((stream, peer))) = (place, listener.accept().await) else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            continue;
+        if places.available_permits() == 0 {
+            guests.make_room();
+        }
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return pending().await };
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            // Who gave up while they waited.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+            Err(error) => {
+                tracing::warn!("no connection can be accepted: {error}");
+                guests.make_room();
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
         };
         // A response is one write; waiting to fill a packet only delays it.
         let _ = stream.set_nodelay(true);
         let Some(connection) = answered(stream, peer) else { continue };
-        let connection = graceful.watch(connection);
+        let connection = guests.staying.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(client.address = %peer.ip(), "connection ended: {error}");
