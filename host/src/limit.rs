@@ -41,13 +41,11 @@ impl Who {
         }
     }
 
-    /// The user and the address, as the audit has them.
-    pub(crate) fn parts(&self) -> (Option<String>, Option<String>) {
+    /// Whose requests are counted, where they are a user's.
+    pub(crate) fn user(&self) -> Option<&UserId> {
         match self {
-            Self::User(user) | Self::Sandboxes(user) | Self::Denied(user, _) => {
-                (Some(user.to_string()), None)
-            }
-            Self::Address(address) | Self::Refused(address) => (None, Some(address.to_string())),
+            Self::User(user) | Self::Sandboxes(user) | Self::Denied(user, _) => Some(user),
+            Self::Address(_) | Self::Refused(_) => None,
         }
     }
 
@@ -170,5 +168,25 @@ mod tests {
         let refused = limiter.count(&who("ada"), &limits, 603);
         assert_eq!(refused, Err(Limited { limit: 5, reset: 57, first: true }));
         assert!(allowed("ada", 660));
+    }
+
+    #[test]
+    fn a_flood_of_addresses_takes_no_more_room_and_who_is_known_still_counts() {
+        let limits = config::RateLimits { refused_minute: 2, ..config::RateLimits::default() };
+        let limiter = Limiter::default();
+        let of = |number: u32| Who::Refused(IpAddr::V4(number.into()));
+        let allowed = |who: &Who, now| limiter.count(who, &limits, now).is_ok();
+        let early = of(u32::MAX);
+        assert!(allowed(&early, 600));
+        for number in 0..1_000_000 {
+            limiter.count(&of(number), &limits, 600).unwrap();
+        }
+        let counters = || limiter.counters.lock().unwrap().live.len();
+        assert_eq!(counters(), MAX_COUNTERS);
+        assert!(allowed(&early, 601));
+        assert!(!allowed(&early, 602));
+        // In the next window there is room again.
+        assert!(allowed(&of(2_000_000), 660));
+        assert_eq!(counters(), 1);
     }
 }

@@ -195,6 +195,7 @@ pub(crate) struct Metrics {
     dropped_lines: AtomicU64,
     loads: AtomicU64,
     refused_loads: AtomicU64,
+    compilations: AtomicU64,
     pub(crate) denials: Denials,
 }
 
@@ -211,6 +212,7 @@ impl Default for Metrics {
             dropped_lines: AtomicU64::new(0),
             loads: AtomicU64::new(0),
             refused_loads: AtomicU64::new(0),
+            compilations: AtomicU64::new(0),
             denials: Denials::default(),
         }
     }
@@ -287,6 +289,11 @@ impl Metrics {
         add(if good { &self.loads } else { &self.refused_loads });
     }
 
+    /// A component was compiled.
+    pub(crate) fn compiled(&self) {
+        add(&self.compilations);
+    }
+
     /// All of it, added up.
     pub(crate) fn read(&self) -> Readings {
         let sum = |of: &dyn Fn(&Sheet) -> u64| self.sheets.iter().map(of).sum::<u64>();
@@ -316,6 +323,7 @@ impl Metrics {
             dropped_lines: value(&self.dropped_lines),
             loads: value(&self.loads),
             refused_loads: value(&self.refused_loads),
+            compilations: value(&self.compilations),
         }
     }
 }
@@ -337,6 +345,7 @@ pub(crate) struct Readings {
     pub(crate) dropped_lines: u64,
     pub(crate) loads: u64,
     pub(crate) refused_loads: u64,
+    pub(crate) compilations: u64,
 }
 
 /// The part of this thread among so many: threads are dealt out evenly, and each keeps

@@ -33,22 +33,13 @@ pub fn with_core_modules(component: &[u8], wat: &str, count: u32) -> anyhow::Res
 
 /// How many core modules stand at the top of a component.
 pub fn core_modules(component: &[u8]) -> anyhow::Result<u32> {
-    let mut rest = component.get(8..).context("no header")?;
-    let mut count = 0;
-    while let [id, after @ ..] = rest {
+    let (mut at, mut count) = (8, 0);
+    while let Some(id) = component.get(at) {
         count += u32::from(*id == ComponentSectionId::CoreModule as u8);
-        let (mut size, mut shift, mut header) = (0_usize, 0, 0);
-        loop {
-            let byte = *after.get(header).context("a section ends early")?;
-            size |= usize::from(byte & 0x7f) << shift;
-            (shift, header) = (shift + 7, header + 1);
-            if byte & 0x80 == 0 {
-                break;
-            }
-        }
-        ensure!(after.len() >= header + size, "a section ends early");
-        rest = &after[header + size..];
+        at += 1;
+        at += usize::try_from(number(component, &mut at)?)?;
     }
+    ensure!(at == component.len(), "a section ends early");
     Ok(count)
 }
 
@@ -72,6 +63,79 @@ fn encode(wit: &Path) -> anyhow::Result<Vec<u8>> {
     let mut module = dummy_module(&resolve, world, ManglingAndAbi::Legacy(LiftLowerAbi::Sync));
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
     ComponentEncoder::default().module(&module)?.validate(true).encode()
+}
+
+/// How the strings of a component are said to be written.
+#[derive(Clone, Copy, Debug)]
+pub enum Encoding {
+    /// In pairs of bytes.
+    Utf16 = 1,
+    /// In bytes, or in pairs of them where the length has its highest bit set.
+    Latin1OrUtf16 = 2,
+}
+
+/// A component that says of every string that it is written in another way than it is:
+/// lengths mean something else, texts begin at odd places and are none.
+pub fn with_encoding(component: &[u8], encoding: Encoding) -> anyhow::Result<Vec<u8>> {
+    let mut changed = component.to_vec();
+    let mut at = 8;
+    while at < changed.len() {
+        let id = changed[at];
+        at += 1;
+        let size = usize::try_from(number(&changed, &mut at)?)?;
+        if id == ComponentSectionId::CanonicalFunction as u8 {
+            say(&mut changed[at..at + size], encoding)?;
+        }
+        at += size;
+    }
+    ensure!(changed != component, "no string crosses its border");
+    Ok(changed)
+}
+
+/// Changes the encoding in every option of a section of canonical functions.
+fn say(section: &mut [u8], encoding: Encoding) -> anyhow::Result<()> {
+    let mut at = 0;
+    for _ in 0..number(section, &mut at)? {
+        let kind = section[at];
+        at += 1;
+        if kind > 1 {
+            // Of a resource, or of a kind that no component here has.
+            ensure!((2..=4).contains(&kind), "a canonical function of the kind {kind}");
+            number(section, &mut at)?;
+            continue;
+        }
+        at += 1;
+        number(section, &mut at)?;
+        for _ in 0..number(section, &mut at)? {
+            let option = section[at];
+            match option {
+                0..=2 => section[at] = encoding as u8,
+                3..=5 => {}
+                other => anyhow::bail!("a canonical option of the kind {other}"),
+            }
+            at += 1;
+            if option > 2 {
+                number(section, &mut at)?;
+            }
+        }
+        if kind == 0 {
+            number(section, &mut at)?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads a number as WebAssembly writes it.
+fn number(bytes: &[u8], at: &mut usize) -> anyhow::Result<u32> {
+    let (mut value, mut shift) = (0, 0);
+    loop {
+        let byte = *bytes.get(*at).context("a section ends early")?;
+        value |= u32::from(byte & 0x7f) << shift;
+        (*at, shift) = (*at + 1, shift + 7);
+        if byte & 0x80 == 0 {
+            return Ok(value);
+        }
+    }
 }
 
 /// A component with another text of the same length in its data.

@@ -2,13 +2,17 @@
 
 use std::{
     env,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, migrate::Migrator,
+    sqlite::SqliteConnectOptions,
+};
 use vestibule::{
     clock::Clock,
     config::{Config, Environment},
@@ -61,6 +65,28 @@ impl Database {
             clock: Clock::fixed(NOW),
             folder: Arc::new(run::folder()),
         })
+    }
+
+    /// Another one of the same kind.
+    pub async fn another(&self) -> Self {
+        if self.is_postgres() {
+            Self::postgres().await.expect("there is a cluster")
+        } else {
+            Self::sqlite()
+        }
+    }
+
+    /// Runs the migrations of a folder, as a version did that had no others.
+    pub async fn migrate(&self, folder: &Path) {
+        let migrator = Migrator::new(folder).await.expect("a folder of migrations");
+        if self.is_postgres() {
+            let mut raw = PgConnection::connect(&self.url).await.expect("the database is there");
+            migrator.run(&mut raw).await.expect("they can be run");
+        } else {
+            let options: SqliteConnectOptions = self.url.parse().expect("a URL");
+            let raw = options.create_if_missing(true).connect().await;
+            migrator.run(&mut raw.expect("a new file")).await.expect("they can be run");
+        }
     }
 
     /// Whether it is PostgreSQL.

@@ -21,6 +21,7 @@ pub mod readings;
 pub mod run;
 pub mod script;
 pub mod strategies;
+pub mod swaps;
 
 use std::{
     net::{IpAddr, SocketAddr},

@@ -1,6 +1,6 @@
 //! What callers must not be able to do, by asking often, slowly or cleverly.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
 use axum::body::{Body, Bytes};
 use http::{HeaderMap, StatusCode};
@@ -13,7 +13,7 @@ use vestibule_tests::{
     database::user,
     keys::{by_key, by_narrow_key, sandbox},
     on_strategies,
-    run::{note_secret, text},
+    run::{at_once, note_secret, text},
     strategies::Strategy,
 };
 
@@ -26,6 +26,9 @@ async fn start(strategy: &Strategy, toml: &str) -> (TestApp, Scope) {
 on_strategies! {
     [none, named, su_github, mu_keycloak, visited]:
         bad_keys_of_every_kind_are_counted_by_address,
+        however_a_bad_key_is_written_it_counts_as_one_more,
+        a_network_counts_as_one_address_and_nobody_gets_another_by_saying_so,
+        a_flood_of_bad_keys_keeps_nobody_else_out_and_leaves_nothing,
         an_address_that_asks_too_often_is_refused_on_every_route_with_a_credential,
         a_body_that_does_not_arrive_is_not_waited_for,
         no_body_is_read_of_somebody_who_may_not_send_one,
@@ -103,6 +106,75 @@ async fn bad_keys_of_every_kind_are_counted_by_address(strategy: &Strategy) {
         assert!(answered, "{path}: {}", reply.body);
         app.clock.advance(60);
     }
+}
+
+async fn however_a_bad_key_is_written_it_counts_as_one_more(strategy: &Strategy) {
+    let (app, _) = start(strategy, "rate_limits.refused_minute = 4").await;
+    for (value, status) in [
+        ("Bearer sk-oh-guess", 401),
+        ("bearer sk-oh-Guess", 401),
+        ("BEARER SK-OH-GUESS", 401),
+        ("Bearer no-key-of-ours", 401),
+        ("Bearer sk-oh-another", 429),
+        ("bearer sk-oh-guess", 429),
+    ] {
+        let bad = app.anonymous().with("authorization", value).at("192.0.2.1");
+        assert_eq!(bad.get("/auth/session").await.status, status, "{value}");
+    }
+}
+
+async fn a_network_counts_as_one_address_and_nobody_gets_another_by_saying_so(strategy: &Strategy) {
+    let (app, _) = start(strategy, "rate_limits.refused_minute = 2").await;
+    let bad = app.anonymous().with("authorization", "Bearer sk-oh-guess");
+    for (address, status) in [
+        ("2001:db8:0:1::1", 401),
+        ("2001:db8:0:1:ffff:ffff:ffff:ffff", 401),
+        ("2001:db8:0:1::2", 429),
+        ("2001:db8:0:2::1", 401),
+        // One of the older kind, however it is written.
+        ("192.0.2.1", 401),
+        ("::ffff:192.0.2.1", 401),
+        ("192.0.2.1", 429),
+        ("192.0.2.2", 401),
+    ] {
+        assert_eq!(bad.clone().at(address).get("/auth/session").await.status, status, "{address}");
+    }
+    // Nobody said that whoever this is may speak for others.
+    for number in 0..5 {
+        let says = bad.clone().with("x-forwarded-for", &format!("203.0.113.{number}"));
+        let says = says.with("x-real-ip", "203.0.113.9").with("forwarded", "for=203.0.113.9");
+        assert_eq!(says.at("192.0.2.1").get("/auth/session").await.status, 429);
+    }
+}
+
+async fn a_flood_of_bad_keys_keeps_nobody_else_out_and_leaves_nothing(strategy: &Strategy) {
+    let (app, owner) = start(strategy, "rate_limits.refused_minute = 30").await;
+    let good = by_key(&app, &owner).await.at("192.0.2.2");
+    assert_eq!(good.get("/auth/session").await.status, StatusCode::OK);
+    let before = app.host.store().audit(100).await.unwrap().len();
+    let flood = (0..1_000).map(|number| {
+        let key = format!("Bearer sk-oh-{number:032}");
+        let bad = app.anonymous().with("authorization", &key).at("192.0.2.1");
+        async move { bad.get("/auth/session").await.status.as_u16() }
+    });
+    let others = (0..100).map(|_| {
+        let good = good.clone();
+        async move { good.get("/auth/session").await.status.as_u16() }
+    });
+    let (refused, answered) = tokio::join!(at_once(flood), at_once(others));
+    let count = |status: u16| refused.iter().filter(|told| **told == status).count();
+    assert_eq!((count(401), count(429)), (30, 970));
+    assert!(answered.iter().all(|status| *status == 200), "{answered:?}");
+    // One entry, of the limit; it is written while answers are on their way.
+    let mut noted = 0;
+    for _ in 0..200 {
+        noted = app.host.store().audit(100).await.unwrap().len() - before;
+        if noted > 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(noted, 1);
 }
 
 async fn an_address_that_asks_too_often_is_refused_on_every_route_with_a_credential(

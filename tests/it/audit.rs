@@ -1,12 +1,12 @@
 //! Who did what: written down once, everywhere, or not done.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use http::StatusCode;
 use serde_json::{Value, json};
 use vestibule::store::{AuditEntry, Scope};
 use vestibule_tests::{
-    TestApp,
+    Caller, Reply, TestApp,
     browser::{Browser, back},
     database::user_id,
     operator::ADMIN,
@@ -205,4 +205,176 @@ async fn whoever_is_shut_out_is_refused_at_the_log_in_and_written_down() {
     assert_eq!(outcomes, ["refused", "done"]);
     assert_eq!(log_ins[0].actor.as_deref(), Some("ada"));
     assert_eq!(log_ins[0].reason.as_deref(), Some("the user ada is disabled"));
+}
+
+const HOME: &str = "10.1.2.3";
+
+/// A browser that comes in from home, and the answer that it got.
+async fn arrive(app: &TestApp, rest: &str) -> (Browser, Reply) {
+    let mut browser = Browser::new(app);
+    let trip = browser.begin("/auth/login/start").await;
+    let reply = browser.caller().at(HOME).get(&back(&trip, rest)).await;
+    browser.keep(&reply);
+    if let Some(session) = browser.session() {
+        note_secret(&session.into());
+    }
+    (browser, reply)
+}
+
+/// The one entry that a request has left.
+async fn left_by(app: &TestApp, reply: &Reply, action: &str) -> AuditEntry {
+    let id = reply.header("x-request-id");
+    for _ in 0..200 {
+        let mut entries = app.host.store().audit(200).await.unwrap();
+        entries.retain(|entry| entry.request_id.as_deref() == Some(id) && entry.action == action);
+        assert!(entries.len() < 2, "{entries:?}");
+        if let Some(entry) = entries.pop() {
+            assert_eq!(entry.at, app.clock.now(), "{entry:?}");
+            return entry;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{action}: nothing of it after {} {}", reply.status, reply.body);
+}
+
+/// The same of something that somebody did at home with what is theirs.
+async fn left_by_ada(app: &TestApp, reply: &Reply, action: &str) {
+    let entry = left_by(app, reply, action).await;
+    assert!(reply.status.is_success(), "{action}: {}", reply.body);
+    assert_eq!(entry.actor.as_deref(), Some("ada"), "{entry:?}");
+    assert_eq!(entry.address.as_deref(), Some(HOME), "{entry:?}");
+    assert_eq!(entry.outcome, "done", "{entry:?}");
+    assert!(entry.org.is_some() || action == "log-out", "{entry:?}");
+}
+
+/// Makes a key by a request, and answers it with the reply.
+async fn key_by(caller: &Caller, name: &str) -> (Reply, secrecy::SecretString, String) {
+    let reply = caller.send_json("POST", "/api/keys", json!({ "name": name })).await;
+    let made = reply.json();
+    let key = made["key"].as_str().unwrap_or_else(|| panic!("{made}")).to_owned().into();
+    note_secret(&key);
+    (reply, key, format!("/api/keys/{}", made["id"].as_str().unwrap()))
+}
+
+async fn what_breaks(app: &TestApp) {
+    for (user, renewal) in [("bob", "down"), ("cy", "trap")] {
+        let (browser, _) = arrive(app, &format!("&user={user}&renewal={renewal}")).await;
+        app.clock.advance(301);
+        let reply = browser.caller().at(HOME).get("/api/v1/users/me").await;
+        let entry = left_by(app, &reply, "refresh").await;
+        assert_eq!((entry.outcome.as_str(), entry.actor.as_deref()), ("failed", Some(user)));
+        assert_eq!(entry.address.as_deref(), Some(HOME), "{entry:?}");
+        if renewal == "trap" {
+            let entry = left_by(app, &reply, "strategy.break").await;
+            assert_eq!((entry.outcome.as_str(), entry.target.as_deref()), ("failed", Some("trap")));
+        }
+    }
+    let bad = app.anonymous().with("authorization", "Bearer sk-oh-nobodys").at("192.0.2.1");
+    for _ in 0..2 {
+        assert_eq!(bad.get("/api/keys").await.status, StatusCode::UNAUTHORIZED);
+    }
+    let reply = bad.get("/api/keys").await;
+    assert_eq!(reply.status, StatusCode::TOO_MANY_REQUESTS);
+    let entry = left_by(app, &reply, "rate-limit").await;
+    assert_eq!(entry.address.as_deref(), Some("192.0.2.1"));
+    assert_eq!((entry.target.as_deref(), entry.outcome.as_str()), (Some("refused"), "refused"));
+    assert_eq!(bad.get("/api/keys").await.status, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test]
+async fn everything_that_is_told_is_told_once_with_all_that_is_known_of_it() {
+    let toml = format!("{PUBLIC}{ADMIN}rate_limits.refused_minute = 2\n");
+    let app = TestApp::start("visited", &toml).await;
+
+    // Who comes, and who does not.
+    let (ada, arrived) = arrive(&app, "&user=ada").await;
+    left_by_ada(&app, &arrived, "log-in").await;
+    let (_, refused) = arrive(&app, "&user=stranger").await;
+    let entry = left_by(&app, &refused, "log-in").await;
+    assert_eq!((entry.outcome.as_str(), entry.actor), ("refused", None));
+    assert_eq!(entry.reason.as_deref(), Some("forbidden: a stranger"));
+    assert_eq!(entry.address.as_deref(), Some(HOME));
+
+    // What people do with what is theirs.
+    let page = ada.page().at(HOME);
+    let (made, key, path) = key_by(&page, "nightly").await;
+    left_by_ada(&app, &made, "key.create").await;
+    let by_key = app.anonymous().with_key(&key).at(HOME);
+    left_by_ada(&app, &by_key.get("/api/v1/users/me").await, "key.first-use").await;
+    by_key.get("/api/v1/users/me").await;
+    left_by_ada(&app, &page.send("DELETE", &path).await, "key.revoke").await;
+    let secret = json!({ "name": "DEPLOY", "value": text(&canary("deploy")) });
+    let set = page.send_json("POST", "/api/v1/secrets", secret).await;
+    left_by_ada(&app, &set, "secret.set").await;
+    let scope = app.host.store().user(&user_id("ada")).await.unwrap().unwrap().scope();
+    let sandbox = app.host.store().sandboxes(&scope).register("box-1").await.unwrap();
+    note_secret(&sandbox);
+    let sandbox = app.anonymous().with("x-session-api-key", text(&sandbox)).at(HOME);
+    let read = sandbox.get("/api/v1/sandboxes/box-1/settings/secrets/DEPLOY").await;
+    left_by_ada(&app, &read, "secret.read").await;
+    let tokens = json!({"provider_tokens": {"gitlab": {"token": text(&canary("gitlab"))}}});
+    let set = page.send_json("POST", "/api/v1/secrets/git-providers", tokens).await;
+    left_by_ada(&app, &set, "token.set").await;
+    let gone = page.send("DELETE", "/api/v1/secrets/DEPLOY").await;
+    left_by_ada(&app, &gone, "secret.rm").await;
+
+    // Who goes, of their own will or not.
+    let (other, _) = arrive(&app, "&user=ada").await;
+    let gone = other.page().at(HOME).send("POST", "/auth/logout").await;
+    left_by_ada(&app, &gone, "log-out").await;
+    let operator = app.operator().at(HOME);
+    let (_, arrived) = arrive(&app, "&user=eve").await;
+    assert_eq!(arrived.status, StatusCode::OK);
+    let live = operator.get("/admin/api/sessions?user=eve").await.json();
+    let ended = format!("/admin/api/sessions/{}", live[0]["id"].as_str().unwrap());
+    let entry = left_by(&app, &operator.send("DELETE", &ended).await, "session.end").await;
+    assert_eq!(entry.target.as_deref(), Some("eve"));
+    let by_operator = |entry: AuditEntry| {
+        assert_eq!(entry.address.as_deref(), Some(HOME), "{entry:?}");
+        assert_eq!(entry.reason.as_deref(), Some("by an operator"), "{entry:?}");
+    };
+    by_operator(entry);
+    let (_, _, path) = key_by(&page, "weekly").await;
+    let ended = operator.send("DELETE", &format!("/admin{path}")).await;
+    by_operator(left_by(&app, &ended, "key.revoke").await);
+
+    what_breaks(&app).await;
+
+    // What operators change.
+    let config = vestibule::config::Config::clone(&app.host.config());
+    app.host.reload(config.clone()).await.unwrap();
+    let mut fixed = config;
+    fixed.server.listen = "127.0.0.1:9".parse().unwrap();
+    app.host.reload(fixed).await.unwrap_err();
+
+    let entries = entries(&app).await;
+    let mut counts = BTreeMap::new();
+    for entry in &entries {
+        *counts.entry(format!("{} {}", entry.action, entry.outcome)).or_insert(0) += 1;
+    }
+    insta::assert_debug_snapshot!(counts, @r#"
+    {
+        "config.reload done": 1,
+        "config.reload refused": 1,
+        "key.create done": 2,
+        "key.first-use done": 1,
+        "key.revoke done": 2,
+        "log-in done": 5,
+        "log-in refused": 1,
+        "log-out done": 1,
+        "plugin.load done": 1,
+        "plugin.upgrade done": 1,
+        "rate-limit refused": 1,
+        "refresh failed": 2,
+        "secret.read done": 1,
+        "secret.rm done": 1,
+        "secret.set done": 1,
+        "session.end done": 1,
+        "strategy.break failed": 1,
+        "token.set done": 1,
+    }
+    "#);
+    for entry in entries.iter().filter(|entry| !entry.action.starts_with("rate")) {
+        assert!(entry.strategy_digest.is_some(), "{entry:?}");
+    }
 }

@@ -254,12 +254,41 @@ fn a_setting_that_is_missing_stops_the_start_with_the_line_that_sets_it() {
 
 #[test]
 fn mistakes_in_the_configuration_are_all_told_with_status_2() {
-    let folder = installed("[server]\nlisten = 'x'\n[auth]\nstrategy = 'none'\nlimits.cpu = 'y'\n");
+    let folder = installed(
+        "[server]\nlisten = 'x'\ndrian = '2s'\n[auth]\nstrategy = 'none'\nlimits.cpu = 'y'\n\
+         [database]\nurl = 'mysql://a'\n[plugin]\ndir = 'x'\n",
+    );
     let output = run(&["check"], folder.path());
     assert_eq!(output.status.code(), Some(2));
     let errors = errors(&output);
-    assert!(errors.contains("vestibule.toml:2: [server] listen: "), "{errors}");
-    assert!(errors.contains("vestibule.toml:5: [auth.limits] cpu: "), "{errors}");
+    for mistake in [
+        "vestibule.toml:2: [server] listen: ",
+        "vestibule.toml:3: [server] drian: ",
+        "did you mean \"drain\"?",
+        "vestibule.toml:6: [auth.limits] cpu: ",
+        "vestibule.toml:8: [database] url: ",
+        "vestibule.toml:9: [plugin]: unknown section, did you mean",
+    ] {
+        assert!(errors.contains(mistake), "{mistake} {errors}");
+    }
+}
+
+#[test]
+fn the_examples_are_well() {
+    let folder = installed("");
+    for name in ["none", "su-github", "mu-keycloak"] {
+        add(&folder, name);
+        fs::copy(
+            workspace().join(format!("examples/{name}.toml")),
+            folder.path().join("vestibule.toml"),
+        )
+        .unwrap();
+        for file in ["github.secret", "keycloak.secret"] {
+            fs::write(folder.path().join(file), "plaintext-canary of an example").unwrap();
+        }
+        let output = run(&["check"], folder.path());
+        assert_eq!(output.status.code(), Some(0), "{name}: {}", errors(&output));
+    }
 }
 
 #[test]
@@ -382,9 +411,9 @@ fn a_connection_on_which_a_body_dribbles_in_is_closed() {
     server.end();
 }
 
-#[test]
-fn a_request_in_flight_is_answered_whole_before_the_server_ends() {
-    // On a fiber, so that the signal is heard even where there is one thread.
+/// A strategy that may take its time, on a fiber, so that a signal is heard even where
+/// there is one thread.
+fn lingering() -> TempDir {
     let folder = installed(
         "server.listen = '127.0.0.1:0'\n[auth]\nstrategy = 'hostile-waiting'\n\
          limits.cpu = '60s'\nlimits.wall = '60s'\n\
@@ -392,6 +421,28 @@ fn a_request_in_flight_is_answered_whole_before_the_server_ends() {
          grants.token_store = ['github']\n",
     );
     add(&folder, "hostile-waiting");
+    folder
+}
+
+#[test]
+fn a_server_that_is_told_twice_to_end_ends_at_once() {
+    let folder = lingering();
+    let mut server = Server::start(folder.path());
+    let mut asked = TcpStream::connect(&server.address).unwrap();
+    asked
+        .write_all(b"GET /auth/session HTTP/1.1\r\nhost: localhost\r\nx-behave: linger\r\n\r\n")
+        .unwrap();
+    server.wait_for("lingers");
+    server.terminate();
+    server.wait_for("shutting down");
+    server.terminate();
+    assert_eq!(server.process.wait().unwrap().code(), Some(1));
+    assert_eq!(asked.read(&mut [0; 16]).unwrap_or(0), 0, "nobody waited for the answer");
+}
+
+#[test]
+fn a_request_in_flight_is_answered_whole_before_the_server_ends() {
+    let folder = lingering();
     let mut server = Server::start(folder.path());
     let address = server.address.clone();
     let caller = thread::spawn(move || ask(&address, "x-behave: linger\r\n"));

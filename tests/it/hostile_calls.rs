@@ -89,6 +89,30 @@ async fn an_endless_loop_ends_with_its_cpu_budget() {
     breaks("spin", |error| *error == CallError::CpuBudget(budget)).await;
 }
 
+/// The time that this thread has had a processor.
+fn processor_time() -> Duration {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
+    let nanoseconds = told.split(' ').next().and_then(|text| text.parse().ok());
+    Duration::from_nanos(nanoseconds.expect("a number"))
+}
+
+#[tokio::test]
+async fn a_hundred_runaways_end_at_the_same_budget() {
+    let (budget, tick) = (Duration::from_millis(20), Duration::from_millis(2));
+    let app = on_a_fiber().await;
+    let mut used = Vec::new();
+    for _ in 0..100 {
+        let before = processor_time();
+        assert_eq!(call(&app, "spin").await, Some(CallError::CpuBudget(budget)));
+        used.push(processor_time().saturating_sub(before));
+    }
+    used.sort();
+    assert!(used[0] >= budget, "{used:?}");
+    // A busy machine may be late with a tick now and then.
+    assert!(used[50] <= budget + 2 * tick, "{used:?}");
+    next_caller_is_served(&app).await;
+}
+
 #[tokio::test]
 async fn an_endless_loop_of_host_calls_ends_with_its_cpu_budget() {
     let budget = Duration::from_millis(20);

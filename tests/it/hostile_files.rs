@@ -79,6 +79,30 @@ async fn a_component_whose_functions_all_trap_cannot_describe_itself() {
 }
 
 #[tokio::test]
+async fn strings_in_any_encoding_of_any_length_and_at_odd_places_break_nothing() {
+    let app = TestApp::start("none", "").await;
+    let file = app.folder().join("candidate.wasm");
+    for encoding in [craft::Encoding::Utf16, craft::Encoding::Latin1OrUtf16] {
+        for name in ["none", "hostile", "named", "hello-strategy", "visited", "careless"] {
+            let bytes = craft::with_encoding(&fs::read(component(name)).unwrap(), encoding);
+            fs::write(&file, bytes.unwrap()).unwrap();
+            // One whose texts are ASCII at even places means the same by them.
+            if app.host.replace(&file).await.is_ok() {
+                let odd = app.anonymous().with("x-behave", "log-inject").with("x-user", "\u{e4}b");
+                let answer = odd.get("/auth/session").await.status;
+                assert!(
+                    matches!(answer.as_u16(), 200 | 400 | 503),
+                    "{name} {encoding:?}: {answer}"
+                );
+                app.host.replace(&component("none")).await.unwrap();
+            }
+            let next = app.anonymous().get("/auth/session").await;
+            assert_eq!(next.json()["strategy"], "none", "{name} {encoding:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_export_that_is_missing_is_named() {
     let bytes = craft::dummy(|_, text| text.replace("  export login;\n", "")).unwrap();
     let error = refused(&bytes).await;

@@ -834,6 +834,24 @@ async fn many_callers_at_once_ask_once() {
 }
 
 #[tokio::test]
+async fn many_callers_of_one_read_that_fails_are_all_told_and_the_next_one_works() {
+    let scene = scene().await;
+    scene.issuer.publish_as(Says::Status(500));
+    let token = scene.token(&json!({}));
+    let calls = (0..50).map(|_| {
+        let (app, id, token) = (scene.app.clone(), scene.issuer.id.clone(), token.clone());
+        async move { verify(&app, &id, &token, json!({})).await }
+    });
+    let told = tokio::time::timeout(Duration::from_mins(1), at_once(calls)).await;
+    let told = told.expect("nobody is left waiting");
+    assert!(told.iter().all(|told| told.starts_with("JoseError::Unavailable")), "{told:?}");
+    assert_eq!(scene.issuer.asked(), (1, 1));
+    scene.issuer.publish(&[&scene.key]);
+    scene.app.clock.advance(10);
+    assert_eq!(scene.ask(&token, json!({})).await, JANE);
+}
+
+#[tokio::test]
 async fn a_new_key_is_found_and_unknown_ones_cause_no_storm() {
     let scene = scene().await;
     let long = json!({"exp": NOW + 100_000});

@@ -106,6 +106,20 @@ fn a_server_that_runs_takes_what_is_approved_and_goes_back_when_told() {
 }
 
 #[test]
+fn what_cannot_serve_as_things_are_configured_is_not_approved() {
+    let folder = hello_at(CONFIG);
+    let output = run(&["plugin", "approve", HELLO, "--yes"], folder.path());
+    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    let lock = || fs::read_to_string(folder.path().join("plugins/plugins.lock")).unwrap();
+    let before = lock();
+    put(folder.path(), &bytes_of("hostile-waiting"));
+    let output = run(&["plugin", "approve", HELLO, "--yes"], folder.path());
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(errors(&output).contains("it needs what it is not granted"), "{}", errors(&output));
+    assert_eq!(lock(), before);
+}
+
+#[test]
 fn a_component_that_is_approved_and_gone_back_to_without_a_server_serves_at_the_next_start() {
     let folder = hello_at(&format!("{CONFIG}plugins.locked = true\n"));
     let approve =

@@ -8,7 +8,7 @@ use vestibule_tests::{
     TestApp,
     browser::{Browser, back},
     database::Database,
-    run::note_secret,
+    run::{at_once, note_secret},
 };
 
 use crate::login::{PUBLIC, app, sign_in};
@@ -251,6 +251,30 @@ async fn a_renewal_that_is_refused_or_cut_short_ends_the_session() {
         let reply = browser.open("/api/v1/users/me").await;
         assert_eq!(reply.status, 401, "{renewal}");
         assert!(browser.session().is_none(), "{renewal}: the cookie is deleted");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_waits_for_a_renewal_that_breaks_is_told_so_and_the_next_one_works() {
+    let app = app().await;
+    for renewal in ["trap", "refused"] {
+        let browser = sign_in(&app, &format!("&user=ada&renewal={renewal}")).await;
+        let other = sign_in(&app, "&user=bob&renewal=save").await;
+        app.clock.advance(DUE);
+        let asked = (0..50).map(|_| {
+            let caller = browser.caller();
+            async move { caller.get("/auth/session").await.status.as_u16() }
+        });
+        let answers = tokio::time::timeout(Duration::from_mins(1), at_once(asked)).await;
+        let answers = answers.expect("nobody is left waiting");
+        // Whoever comes when the session is over already is told that.
+        assert!(answers.iter().all(|status| matches!(status, 503 | 401)), "{answers:?}");
+        let broken = answers.iter().filter(|status| **status == 503).count();
+        assert_eq!(broken, usize::from(renewal == "trap"), "{answers:?}");
+        assert_eq!(name(&other).await, "bob renewed 1 times");
+        let again = sign_in(&app, "&user=ada&renewal=save").await;
+        app.clock.advance(DUE);
+        assert_eq!(name(&again).await, "ada renewed 1 times");
     }
 }
 

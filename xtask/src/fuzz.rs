@@ -1,5 +1,7 @@
 //! `cargo xtask fuzz`: libFuzzer on what reads untrusted bytes.
 
+mod smallest;
+
 use std::{
     fs,
     path::PathBuf,
@@ -20,7 +22,7 @@ const CARGO_FUZZ: &str = "0.13.2";
 /// Runs fuzz targets, one after the other.
 ///
 /// What a target finds of interest joins its corpus in target/fuzz-corpus, which begins with
-/// fuzz/corpus; `--minimise` keeps of both what reaches different code.
+/// fuzz/corpus; `--minimise` keeps of both the few that reach most.
 #[derive(Args, Debug)]
 pub(crate) struct Fuzz {
     /// The target; every one where none is named.
@@ -28,7 +30,8 @@ pub(crate) struct Fuzz {
     /// For how long each is run.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// Write the smallest corpus that reaches the same code to fuzz/corpus, and run nothing.
+    /// Keep in fuzz/corpus the few inputs that reach most of what all of them do, beside
+    /// those that people have written, and run nothing.
     #[arg(long)]
     minimise: bool,
 }
@@ -60,13 +63,15 @@ impl Fuzz {
             fuzz.args(["--sanitizer", "none", "--target-dir"]).arg(root.join("target/fuzz"));
             fuzz.arg(&target);
             if self.minimise {
-                let smallest = root.join("target/fuzz-corpus").join(format!("{target}-smallest"));
-                let _ = fs::remove_dir_all(&smallest);
-                fs::create_dir_all(&smallest)?;
-                fuzz.arg(&smallest).args([&grown, &kept]).args(["--", "-merge=1"]);
+                let merged = root.join("target/fuzz-merged");
+                let _ = fs::remove_dir_all(&merged);
+                let (into, noted) = (merged.join("into"), merged.join("noted"));
+                fs::create_dir_all(&into)?;
+                // Of each input, all that it reaches is noted only so.
+                fuzz.arg(&into).args([&grown, &kept]).args(["--", "-set_cover_merge=1"]);
+                fuzz.arg(format!("-merge_control_file={}", noted.display()));
                 succeed(&mut fuzz)?;
-                fs::remove_dir_all(&kept)?;
-                fs::rename(&smallest, &kept)?;
+                println!("{} are kept", smallest::keep(&noted, &kept)?);
             } else {
                 fuzz.arg(&grown).arg(&kept).arg("--");
                 fuzz.args([format!("-max_total_time={}", self.seconds), "-timeout=10".to_owned()]);

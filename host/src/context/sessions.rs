@@ -10,7 +10,7 @@ use crate::{
     host::Host,
     identity::{Credential, PresentedSession, Refusal, Request, SessionContent},
     metrics::Refresh,
-    store::{Session, SessionLease, StoreError},
+    store::{AuditEntry, Session, SessionLease, StoreError},
 };
 
 /// A session could not be decided about. It is kept.
@@ -143,7 +143,12 @@ impl Host {
         };
         self.metrics().refreshed(became);
         if let Some(reason) = failure(&answer) {
-            self.note_failed_refresh(&session.user, "session", reason, request.rest.id);
+            let entry = AuditEntry {
+                address: request.rest.client_address.map(|address| address.to_string()),
+                reason: Some(reason),
+                ..AuditEntry::default()
+            };
+            self.note_failed_refresh(&session.user, "session", request.rest.id, entry);
         }
         lease.release().await?;
         Ok(answer?)

@@ -10,7 +10,7 @@ use crate::{
     host::Host,
     identity::{Identity, PROVIDERS, ProviderToken, RequestId, TokenRefusal},
     secret,
-    store::{Scope, StoreError, StoredToken, TokenState},
+    store::{AuditEntry, Scope, StoreError, StoredToken, TokenState},
 };
 
 /// How long a change of a user's own token waits for another.
@@ -85,8 +85,12 @@ impl TokenProvider {
         let user = self.identity.user_id.as_ref();
         let offered = strategy.provider_token(user, provider, renewal, self.request).await?;
         if let Err(refusal) = &offered {
-            let (owner, why) = (&self.scope.user, refusal.to_string());
-            self.host.note_failed_refresh(owner, provider, why, self.request);
+            let entry = AuditEntry {
+                org: Some(self.scope.org.to_string()),
+                reason: Some(refusal.to_string()),
+                ..AuditEntry::default()
+            };
+            self.host.note_failed_refresh(&self.scope.user, provider, self.request, entry);
         }
         let offered = offered?;
         if let Some(token) = offered {

@@ -318,6 +318,10 @@ impl Strategy {
         self.metrics.ran(started.elapsed().saturating_sub(waited));
         if let Err(error) = answer {
             self.metrics.failed(error.kind());
+            if !matches!(error, CallError::Saturated(_) | CallError::Quarantined) {
+                let Context { granted, request, .. } = &store.data().context;
+                granted.broke(*request, error.kind(), error.to_string());
+            }
         }
     }
 

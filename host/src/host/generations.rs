@@ -107,7 +107,10 @@ impl Host {
     }
 
     /// Has what was loaded serve, where it may.
-    async fn take(&self, loaded: Result<Candidate, StartError>) -> Result<(), StartError> {
+    pub(super) async fn take(
+        &self,
+        loaded: Result<Candidate, StartError>,
+    ) -> Result<(), StartError> {
         let (strategy, file) = self.admit(loaded?).await?;
         self.serve(strategy, &file, "upgrade").await;
         self.forget_refused();
@@ -262,10 +265,6 @@ impl Host {
             known.can_roll_back = entry.as_ref().is_some_and(|entry| entry.previous.is_some());
             known.approved_at = entry.map(|entry| entry.approved_at);
         });
-    }
-
-    pub(super) fn forget_approval(&self) {
-        self.known(|known| known.approved_at = None);
     }
 
     /// Says that a component may not serve; once, until something else is wrong.

@@ -44,16 +44,16 @@ impl Candidate {
 
 /// The component that the configuration names.
 pub(super) async fn find(engine: &Engine, config: &Config) -> Result<PathBuf, StartError> {
-    match engine.find(config).await {
-        // One of those answered to the name when it was approved, and nobody can say which.
-        // It is refused like any bad file, so that what is kept takes its place.
-        Err(LoadError::NoneAnswers { mut passed_over, .. })
-            if Folder::of(config).kept().is_some() =>
-        {
-            Ok(passed_over.swap_remove(0))
-        }
-        found => found.map_err(|source| at(Path::new(&config.auth.strategy), source)),
+    let found = engine.find(config).await;
+    if let Err(LoadError::NoneAnswers { passed_over, .. }) = &found
+        && let Some(file) = Folder::of(config).approved_file()
+        && passed_over.contains(&file)
+    {
+        // It answered to the name when it was approved. Now it is refused like any bad
+        // file, so that what is kept takes its place.
+        return Ok(file);
     }
+    found.map_err(|source| at(Path::new(&config.auth.strategy), source))
 }
 
 /// Takes a file through everything that has to be well before it serves.

@@ -181,6 +181,9 @@ pub(crate) struct Lock {
 pub(crate) struct Entry {
     pub(crate) approved_at: String,
     pub(crate) approved_by: By,
+    /// The file that it was: one that is not there any more was taken away.
+    #[serde(default)]
+    pub(crate) file: Option<String>,
     /// Digests that are not taken again without approval.
     #[serde(default)]
     rolled_back: Vec<String>,
@@ -257,11 +260,12 @@ impl Lock {
     }
 
     /// Writes down that a component is approved.
-    fn approve(&mut self, name: &str, record: Record, by: By, now: String) {
+    fn approve(&mut self, name: &str, record: Record, file: Option<String>, by: By, now: String) {
         let before = self.strategies.remove(name);
         let mut entry = Entry {
             approved_at: now,
             approved_by: by,
+            file,
             rolled_back: Vec::new(),
             approved: record,
             previous: None,

@@ -257,10 +257,11 @@ impl Question<'_> {
     /// many things.
     async fn note(&self, user: &UserContext, reason: &str) {
         let host = self.app.host();
-        if self.host.count(&Who::Denied(user.user_id().clone(), host.to_owned())).is_err() {
+        let trail = Trail::of(self.parts, self.host, self.generation);
+        let denied = Who::Denied(user.user_id().clone(), host.to_owned());
+        if self.host.count(&denied, None, trail.id()).is_err() {
             return;
         }
-        let trail = Trail::of(self.parts, self.host, self.generation);
         let entry = AuditEntry {
             outcome: "refused".to_owned(),
             reason: Some(reason.to_owned()),

@@ -9,25 +9,39 @@ use axum::extract::{ConnectInfo, FromRequestParts};
 use http::{Extensions, HeaderMap, request::Parts};
 
 use super::Problem;
-use crate::{config::Server, host::Host, limit::Who};
+use crate::{config::Server, host::Host, identity::RequestId, limit::Who};
 
 /// More addresses than any chain of proxies has.
 const MAX_HOPS: usize = 16;
 
-/// Where a request comes from; not known without a socket.
+/// Where a request comes from.
 #[derive(Clone, Copy)]
-pub(super) struct Peer(Option<IpAddr>);
+pub(super) struct Peer {
+    /// Not known without a socket.
+    address: Option<IpAddr>,
+    request: RequestId,
+}
 
 impl Peer {
     pub(super) fn of(parts: &Parts, server: &Server) -> Self {
-        Self(
-            socket(&parts.extensions)
-                .map(|peer| client(peer, &parts.headers, server).unwrap_or(peer)),
-        )
+        let address = socket(&parts.extensions)
+            .map(|peer| client(peer, &parts.headers, server).unwrap_or(peer));
+        let request = parts.extensions.get().copied().unwrap_or(RequestId::new(0));
+        Self { address, request }
     }
 
     pub(super) fn address(self) -> Option<IpAddr> {
-        self.0
+        self.address
+    }
+
+    /// The request's id.
+    pub(super) fn request(self) -> RequestId {
+        self.request
+    }
+
+    /// Counts the request as one of somebody's, which are not too many.
+    pub(super) fn counts(self, host: &Host, who: &Who) -> Result<(), Problem> {
+        host.count(who, self.address, self.request).map_err(Problem::too_many)
     }
 
     /// Finds out who is calling, where the address has not asked too often.
@@ -36,8 +50,8 @@ impl Peer {
         host: &Host,
         who: impl Future<Output = Result<T, Problem>>,
     ) -> Result<T, Problem> {
-        if let Some(address) = self.0 {
-            host.count(&Who::Address(address)).map_err(Problem::too_many)?;
+        if let Some(address) = self.address {
+            self.counts(host, &Who::Address(address))?;
         }
         who.await.map_err(|problem| self.refused(host, problem))
     }
@@ -45,9 +59,9 @@ impl Peer {
     /// Counts what is bad. Who presents something good is answered whatever others
     /// from there present.
     pub(super) fn refused(self, host: &Host, problem: Problem) -> Problem {
-        match self.0 {
+        match self.address {
             Some(address) if problem.is_refusal() => {
-                host.count(&Who::Refused(address)).map_or_else(Problem::too_many, |()| problem)
+                self.counts(host, &Who::Refused(address)).err().unwrap_or(problem)
             }
             _ => problem,
         }

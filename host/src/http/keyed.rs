@@ -18,7 +18,7 @@ impl FromRequestParts<Host> for Running {
         let peer = Peer::of(parts, &host.config().server);
         let sandbox = peer.asks(host, sandbox).await?;
         let owner = Who::Sandboxes(sandbox.scope.user.clone());
-        host.count(&owner).map_err(Problem::too_many)?;
+        peer.counts(host, &owner)?;
         Ok(Self(sandbox))
     }
 }

@@ -189,7 +189,7 @@ async fn establish(request: Request, host: &Host) -> Result<Request, Problem> {
     };
     if let Some(user) = &context {
         refuse_cross_site(user, server, &parts)?;
-        host.count(&Who::User(user.user_id().clone())).map_err(Problem::too_many)?;
+        peer.counts(host, &Who::User(user.user_id().clone()))?;
     }
     parts.extensions.insert(Established(context));
     Ok(Request::from_parts(parts, body))

@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     future::{Future, pending, ready},
-    io,
+    io, mem,
     net::SocketAddr,
     sync::Arc,
     time::Duration,
@@ -18,6 +18,7 @@ use hyper_util::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
+    task::JoinSet,
 };
 use tower::Service as _;
 
@@ -27,7 +28,7 @@ use crate::host::Host;
 /// The largest head of a request.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// The most connections at once; more wait in the system's queue.
+/// The most connections at once; for more, those that ask for nothing make room.
 const MAX_CONNECTIONS: usize = 10_000;
 
 /// Those of operators.
@@ -66,7 +67,7 @@ pub async fn serve(
 ) -> io::Result<()> {
     let Listeners { everybody, envoy, operators } = listeners.into();
     let (router, admin) = (router(host.clone()), admin_router(host.clone()));
-    let graceful = GracefulShutdown::new();
+    let [mut here, mut operating, mut asking] = <[Guests; 3]>::default();
     let draining = async {
         shutdown.await;
         // Whoever sends requests here must see that no more should come, before
@@ -78,32 +79,57 @@ pub async fn serve(
     };
     tokio::select! {
         () = draining => {}
-        never = accept(Some(everybody), MAX_CONNECTIONS, &graceful, |stream, peer| {
+        never = accept(Some(everybody), MAX_CONNECTIONS, &mut here, |stream, peer| {
             ready(Some(answered(stream, peer, router.clone(), &host)))
         }) => match never {},
-        never = accept(operators, MAX_OPERATORS, &graceful, |stream, peer| {
+        never = accept(operators, MAX_OPERATORS, &mut operating, |stream, peer| {
             ready(Some(answered(stream, peer, admin.clone(), &host)))
         }) => match never {},
-        never = accept(envoy, MAX_ENVOYS, &graceful, |stream, peer| {
+        never = accept(envoy, MAX_ENVOYS, &mut asking, |stream, peer| {
             grpc::answered(stream, peer, host.clone(), router.clone())
         }) => match never {},
     }
 
     let patience = host.config().server.shutdown_timeout;
     tracing::info!(?patience, "shutting down, requests that are running may end");
-    if tokio::time::timeout(patience, graceful.shutdown()).await.is_err() {
+    let gone = async { tokio::join!(here.gone(), operating.gone(), asking.gone()) };
+    if tokio::time::timeout(patience, gone).await.is_err() {
         tracing::warn!("requests were still running and are cut off");
     }
     Ok(())
 }
 
+/// The connections of a listener.
+#[derive(Default)]
+struct Guests {
+    staying: GracefulShutdown,
+    /// Who has not begun listens for its end.
+    unbegun: watch::Sender<()>,
+    leaving: JoinSet<()>,
+}
+
+impl Guests {
+    /// Closes connections on which nothing is asked, and others once they are answered.
+    fn make_room(&mut self) {
+        while self.leaving.try_join_next().is_some() {}
+        drop(mem::take(&mut self.unbegun));
+        self.leaving.spawn(mem::take(&mut self.staying).shutdown());
+    }
+
+    /// Waits until all of them are closed.
+    async fn gone(mut self) {
+        self.make_room();
+        while self.leaving.join_next().await.is_some() {}
+    }
+}
+
 /// Accepts for as long as somebody waits for it; what `answered` is not willing to hear
-/// is closed, and so is, when nobody waits any more, what it has not decided about.
+/// is closed, and so is, where room is made, what it has not decided about.
 #[expect(clippy::disallowed_methods, reason = "every connection is a task")]
 async fn accept<C, A>(
     listener: Option<TcpListener>,
     most: usize,
-    graceful: &GracefulShutdown,
+    guests: &mut Guests,
     answered: impl Fn(TcpStream, SocketAddr) -> A,
 ) -> Infallible
 where
@@ -112,22 +138,31 @@ where
 {
     let Some(listener) = listener else { return pending().await };
     let places = Arc::new(Semaphore::new(most));
-    let (_accepting, ended) = watch::channel(());
     loop {
-        let place = Arc::clone(&places).acquire_owned().await;
-        let (Ok(place), Ok((stream, peer))) = (place, listener.accept().await) else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            continue;
+        if places.available_permits() == 0 {
+            guests.make_room();
+        }
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return pending().await };
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            // Who gave up while they waited.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+            Err(error) => {
+                tracing::warn!("no connection can be accepted: {error}");
+                guests.make_room();
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
         };
         // A response is one write; waiting to fill a packet only delays it.
         let _ = stream.set_nodelay(true);
         let answered = answered(stream, peer);
-        let (watcher, mut ended) = (graceful.watcher(), ended.clone());
+        let (watcher, mut closing) = (guests.staying.watcher(), guests.unbegun.subscribe());
         tokio::spawn(async move {
             let connection = tokio::select! {
                 biased;
                 connection = answered => connection,
-                _ = ended.changed() => None,
+                _ = closing.changed() => None,
             };
             if let Some(connection) = connection
                 && let Err(error) = watcher.watch(connection).await

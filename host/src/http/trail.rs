@@ -26,8 +26,8 @@ pub(super) struct Trail {
 
 impl Trail {
     pub(super) fn of(parts: &Parts, host: &Host, generation: &Strategy) -> Self {
-        let id = parts.extensions.get().copied().unwrap_or(RequestId::new(0));
-        let address = Peer::of(parts, &generation.config().server).address();
+        let peer = Peer::of(parts, &generation.config().server);
+        let (id, address) = (peer.request(), peer.address());
         Self { host: host.clone(), id, address, digest: generation.digest().to_owned() }
     }
 

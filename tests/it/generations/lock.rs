@@ -30,6 +30,7 @@ async fn the_first_of_a_name_is_written_down_and_an_upgrade_that_asks_for_no_mor
     [strategies.hello-strategy]
     approved_at = "2027-01-15T08:00:00Z"
     approved_by = "first-use"
+    file = "hello-strategy.wasm"
     rolled_back = []
 
     [strategies.hello-strategy.approved]
@@ -91,6 +92,20 @@ async fn what_asks_for_more_serves_once_somebody_says_yes() {
     assert!(plugins.lock().contains("approved_by = \"operator\""));
     let audit = app.host.store().audit(10).await.unwrap();
     assert!(audit.iter().any(|entry| entry.action == "plugin.approve"), "{audit:?}");
+}
+
+#[tokio::test]
+async fn what_cannot_serve_is_not_approved_and_leaves_a_start_what_it_had() {
+    let plugins = Plugins::with(HELLO);
+    let app = plugins.start(TEAM).await;
+    let lock = plugins.lock();
+    let needy = plugins.put(&bytes_of("hostile-waiting"));
+    let error = app.host.approve(&needy, false).await.unwrap_err().to_string();
+    assert!(error.contains("it needs what it is not granted: http-client"), "{error}");
+    assert_eq!(plugins.lock(), lock);
+    assert!(serves(&app, "0.1.0").await);
+    drop(app);
+    assert!(serves(&plugins.start(TEAM).await, "0.1.0").await);
 }
 
 #[tokio::test]
@@ -217,10 +232,28 @@ async fn a_bad_file_of_a_strategy_that_goes_by_an_alias_is_no_worse() {
     app.host.reload(again.unwrap()).await.unwrap();
     assert_eq!(ready(&app).await["refused"]["step"], "compile");
     drop(app);
-    // One that was taken away is not to come back.
+    // One that was taken away is not to come back, whatever else there is bad.
+    fs::write(plugins.dir().join("other.wasm"), b"garbage").unwrap();
+    drop(start_by_alias(&plugins, "").await.unwrap());
     fs::remove_file(plugins.file()).unwrap();
     let Err(error) = start_by_alias(&plugins, "").await else { panic!("it started") };
     assert!(error.to_string().contains("answers to \"no_auth\""), "{error}");
+    let Err(error) = plugins.try_start("").await else { panic!("it started") };
+    assert!(error.to_string().contains("answers to \"none\""), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_that_gets_another_name_is_followed() {
+    let plugins = Plugins::with("none");
+    let app = start_by_alias(&plugins, "").await.unwrap();
+    let moved = plugins.dir().join("moved.wasm");
+    fs::rename(plugins.file(), &moved).unwrap();
+    app.host.look().await.unwrap();
+    assert!(plugins.lock().contains("file = \"moved.wasm\"\n"), "{}", plugins.lock());
+    drop(app);
+    fs::write(&moved, b"garbage").unwrap();
+    let app = start_by_alias(&plugins, "").await.unwrap();
+    assert_eq!(ready(&app).await["generation"]["name"], "none");
 }
 
 #[tokio::test]

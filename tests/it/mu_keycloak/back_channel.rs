@@ -79,6 +79,15 @@ async fn a_person_s_id_ends_all_of_their_sessions_and_nobody_else_s() {
     let claims = people.scene.keycloak.log_out_claims(Some("ada"), None);
     assert_eq!(claim(&people.scene, &claims).await, StatusCode::OK);
     assert_eq!(people.are_in().await, [false, false, true]);
+    let forged = send(&people.scene, "logout_token=e30.e30.e30").await;
+    assert_eq!(forged.status, StatusCode::BAD_REQUEST);
+    let mut entries = people.scene.app.host.store().audit(100).await.unwrap();
+    entries.retain(|entry| entry.action == "back-channel-log-out");
+    let [refused, done] = &entries[..] else { panic!("{entries:?}") };
+    assert_eq!((refused.outcome.as_str(), &refused.actor), ("refused", &None));
+    assert_eq!(refused.request_id.as_deref(), Some(forged.header("x-request-id")));
+    assert_eq!((done.outcome.as_str(), done.actor.as_deref()), ("done", Some("ada")));
+    assert_eq!(done.reason.as_deref(), Some("2 sessions"));
 }
 
 #[tokio::test]

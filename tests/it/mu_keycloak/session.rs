@@ -12,10 +12,11 @@ use vestibule_tests::{
     keys::by_key,
     logs::Logs,
     on_both_databases,
+    operator::ADMIN,
     run::{at_once, text},
 };
 
-use super::{Scene, app, scene, scene_with, secrets_of, session_of, who};
+use super::{Scene, app, scene, scene_of, scene_with, secrets_of, session_of, who};
 
 /// Longer than an access token lives, and shorter than what renews it.
 const LATER: u64 = 600;
@@ -41,6 +42,21 @@ async fn a_request_asks_keycloak_nothing() {
         assert_eq!(ask(&mut browser).await, 200);
     }
     assert_eq!(scene.keycloak.forget_calls(), 0);
+}
+
+#[tokio::test]
+async fn a_keycloak_that_is_down_shows_in_the_metrics_and_not_in_readiness() {
+    let scene = scene_of(ADMIN, "offline = false").await;
+    let mut browser = scene.log_in().await;
+    scene.keycloak.stop();
+    scene.app.clock.advance(LATER);
+    assert_eq!(ask(&mut browser).await, 503, "the session is due");
+    let ready = scene.app.anonymous().get("/readyz").await;
+    assert_eq!(ready.status, StatusCode::OK, "{}", ready.body);
+    let metrics = scene.app.operator().get("/metrics").await.body;
+    let failed = "vestibule_outbound_requests_total{outcome=\"failed\"} ";
+    let count = metrics.lines().find_map(|line| line.strip_prefix(failed));
+    assert_ne!(count.expect("a count"), "0", "{metrics}");
 }
 
 #[tokio::test]

@@ -1,13 +1,13 @@
 //! Opening a database: migrations, keys and files.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
 use vestibule::{
     config::{Config, Environment},
     store::{Scope, Secret, Store, StoreError},
 };
 use vestibule_tests::{
-    database::{Database, SECRET},
+    database::{Database, SECRET, user_id},
     on_both_databases,
     run::{at_once, canary},
     workspace,
@@ -23,6 +23,14 @@ fn with_secret(database: &Database, secret: &str) -> Config {
     Config::parse(None, &text, Environment::fixed(&[])).unwrap()
 }
 
+/// Every migration, the oldest first.
+fn migrations() -> Vec<PathBuf> {
+    let folder = fs::read_dir(workspace().join("host/migrations")).unwrap();
+    let mut files: Vec<_> = folder.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
 on_both_databases! {
     async fn two_nodes_that_start_at_once_migrate_once(database: Database) {
         let nodes = (0..6).map(|_| {
@@ -33,8 +41,34 @@ on_both_databases! {
             node.ping().await.unwrap();
         }
         let applied = database.scalar("select cast(count(*) as text) from _sqlx_migrations").await;
-        let files = std::fs::read_dir(workspace().join("host/migrations")).unwrap().count();
-        assert_eq!(applied, files.to_string());
+        assert_eq!(applied, migrations().len().to_string());
+    }
+
+    async fn a_database_of_every_older_version_is_taken_on(database: Database) {
+        let files: Vec<_> = migrations();
+        for older in 1..files.len() {
+            let database = database.another().await;
+            let folder = tempfile::tempdir().unwrap();
+            for file in &files[..older] {
+                fs::copy(file, folder.path().join(file.file_name().unwrap())).unwrap();
+            }
+            database.migrate(folder.path()).await;
+            database.execute(
+                "insert into users (id, identity, current_org, created_at, seen_at)
+                 values ('ada', '{}', 'ada', 1, 1)",
+            ).await;
+            database.execute(
+                "insert into org_members (org_id, user_id, role, created_at)
+                 values ('ada', 'ada', 'owner', 1)",
+            ).await;
+            let store = database.open().await;
+            let ada = store.user(&user_id("ada")).await.unwrap();
+            assert!(ada.is_some_and(|ada| ada.created_at == 1), "from {older}");
+            let secret = Secret { value: canary("x"), description: None };
+            store.secrets(&Scope::local_owner()).put("A", &secret, None).await.unwrap();
+            let applied = "select cast(count(*) as text) from _sqlx_migrations";
+            assert_eq!(database.scalar(applied).await, files.len().to_string(), "from {older}");
+        }
     }
 
     async fn a_database_from_a_newer_version_is_refused(database: Database) {

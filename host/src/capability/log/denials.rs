@@ -12,7 +12,8 @@ use std::{
 use url::Url;
 
 use crate::{
-    capability::Granted, config::Grants, identity::RequestId, store::AuditEntry, text::escape,
+    capability::Granted, config::Grants, identity::RequestId, metrics::Failure, store::AuditEntry,
+    text::escape,
 };
 
 /// For how long a target is not told again, in seconds.
@@ -215,7 +216,7 @@ impl Granted {
                     suppressed,
                     "the strategy asked for {reason}; {lines}"
                 );
-                self.write_down(request, Some(target), reason);
+                self.reached(request, Some(target), reason);
             }
             Verdict::TooMany(suppressed) => {
                 let many = format!("more than {MAX_TARGETS} things a minute that are not granted");
@@ -225,24 +226,44 @@ impl Granted {
                     suppressed,
                     "the strategy asks for {many}"
                 );
-                self.write_down(request, None, many);
+                self.reached(request, None, many);
             }
             Verdict::Count => {}
         }
     }
 
-    /// Writes a refusal down, while the call goes on.
-    fn write_down(&self, request: RequestId, target: Option<&str>, reason: String) {
-        let Some(store) = &self.store else { return };
-        store.note_soon(AuditEntry {
+    /// Writes down that a call broke, once a minute for each cause: callers may be able to
+    /// have that as often as they like.
+    pub(crate) fn broke(&self, request: RequestId, cause: Failure, why: String) {
+        let Some(denials) = &self.denials else { return };
+        let now = self.clock.now();
+        if denials.note(&self.strategy, "a call", cause.text(), now) != Verdict::Count {
+            self.write_down(AuditEntry {
+                action: "strategy.break".to_owned(),
+                target: Some(cause.text().to_owned()),
+                outcome: "failed".to_owned(),
+                reason: Some(why),
+                request_id: Some(request.to_string()),
+                ..AuditEntry::default()
+            });
+        }
+    }
+
+    fn reached(&self, request: RequestId, target: Option<&str>, reason: String) {
+        self.write_down(AuditEntry {
             action: "strategy.reach".to_owned(),
             target: target.map(str::to_owned),
             outcome: "refused".to_owned(),
             reason: Some(reason),
-            strategy_digest: Some(self.digest.clone()),
             request_id: Some(request.to_string()),
             ..AuditEntry::default()
         });
+    }
+
+    /// Writes an entry, while the call goes on.
+    fn write_down(&self, entry: AuditEntry) {
+        let Some(store) = &self.store else { return };
+        store.note_soon(AuditEntry { strategy_digest: Some(self.digest.clone()), ..entry });
     }
 }
 

@@ -20,7 +20,8 @@ const APPROVE_EXAMPLES: &str = "Examples:
 
 A server that runs takes the component at once.
 
-Exit status: 0 approved or nothing to approve, 2 declined or something given is wrong.";
+Exit status: 0 approved or nothing to approve, 2 declined, something given is wrong, or it
+cannot serve as things are configured.";
 
 const ROLLBACK_EXAMPLES: &str = "Examples:
   vestibule plugin rollback hello
@@ -60,17 +61,20 @@ impl Approve {
 
     fn approved(&self) -> anyhow::Result<String> {
         let config = self.config.load()?;
-        let proposal = runtime()?.block_on(Proposal::of(&config, &self.name))?;
+        let runtime = runtime()?;
+        let proposal = runtime.block_on(Proposal::of(&config, &self.name))?;
         let record = &proposal.record;
         let what = format!("{} {} (sha256 {})", record.name, record.version, record.digest);
         let Some(why) = &proposal.needs else {
-            if proposal.approved.as_ref().is_some_and(|known| known.digest == record.digest) {
-                // A server takes it again that took it out of service.
-                proposal.approve(&Clock::System)?;
-                return Ok(format!("{what} is approved already, and is so anew"));
-            }
-            proposal.approve(&Clock::System)?;
-            return Ok(format!("approved {what}, which asks for nothing more"));
+            let known = proposal.approved.as_ref();
+            let is_known = known.is_some_and(|known| known.digest == record.digest);
+            // A server takes one again that it took out of service.
+            runtime.block_on(proposal.approve(&Clock::System))?;
+            return Ok(if is_known {
+                format!("{what} is approved already, and is so anew")
+            } else {
+                format!("approved {what}, which asks for nothing more")
+            });
         };
         if proposal.is_downgrade() && !self.allow_downgrade {
             anyhow::bail!("{why}");
@@ -79,7 +83,7 @@ impl Approve {
         if !self.yes && !says_yes()? {
             anyhow::bail!("nothing is approved");
         }
-        proposal.approve(&Clock::System)?;
+        runtime.block_on(proposal.approve(&Clock::System))?;
         Ok(format!("approved {what}"))
     }
 }

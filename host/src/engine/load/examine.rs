@@ -106,6 +106,7 @@ impl Engine {
         file: &Arc<ComponentFile>,
         shards: usize,
     ) -> Result<Compiled, LoadError> {
+        self.metrics.compiled();
         let engines = self.shards[..shards].to_vec();
         let file = Arc::clone(file);
         let compile = move || {

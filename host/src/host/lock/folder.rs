@@ -83,6 +83,13 @@ impl Folder {
         Some(self.kept_at(&entry.approved.digest)).filter(|path| path.exists())
     }
 
+    /// The file that was approved, where its component is kept.
+    pub(crate) fn approved_file(&self) -> Option<PathBuf> {
+        let entry = self.entry().ok()??;
+        let is_kept = self.kept_at(&entry.approved.digest).exists();
+        entry.file.filter(|_| is_kept).map(|file| self.dir.join(file))
+    }
+
     fn kept_at(&self, digest: &str) -> PathBuf {
         self.dir.join(KEPT).join(format!("{digest}.wasm"))
     }
@@ -97,6 +104,9 @@ impl Folder {
         let standing = self.judge(record)?;
         let by = match standing {
             Standing::Approved => {
+                if let Err(error) = self.follow(record, file) {
+                    tracing::debug!(plugin.digest = file.digest, "the lock is as it was: {error}");
+                }
                 if let Err(error) = self.keep(file) {
                     tracing::debug!(plugin.digest = file.digest, "it is not kept: {error}");
                 }
@@ -108,7 +118,8 @@ impl Folder {
         let written = self.change(|lock| {
             // Somebody else may have been faster.
             if lock.judge(&self.name, record, self.locked)? != Standing::Approved {
-                lock.approve(&self.name, record.clone(), by, written_down(now));
+                let name = file_name(file);
+                lock.approve(&self.name, record.clone(), name, by, written_down(now));
             }
             Ok(())
         });
@@ -131,11 +142,28 @@ impl Folder {
         now: u64,
     ) -> Result<(), LockError> {
         self.change(|lock| {
-            lock.approve(&self.name, record.clone(), By::Operator, written_down(now));
+            let name = file_name(file);
+            lock.approve(&self.name, record.clone(), name, By::Operator, written_down(now));
             Ok(())
         })?;
         self.keep_and_clear(file);
         Ok(())
+    }
+
+    /// Writes down that the approved component has a file of another name now.
+    fn follow(&self, record: &Record, file: &ComponentFile) -> Result<(), LockError> {
+        let name = file_name(file);
+        let known = self.entry()?.and_then(|entry| entry.file);
+        if name.is_none() || name == known {
+            return Ok(());
+        }
+        self.change(|lock| {
+            let entry = lock.strategies.get_mut(&self.name);
+            if let Some(entry) = entry.filter(|entry| entry.approved.digest == record.digest) {
+                entry.file = name;
+            }
+            Ok(())
+        })
     }
 
     /// What was approved before, and where it is kept.
@@ -219,6 +247,13 @@ impl Folder {
         }
         Ok(())
     }
+}
+
+/// A component's file in the folder; `None` for one that is kept.
+fn file_name(file: &ComponentFile) -> Option<String> {
+    let is_kept = file.path.parent().is_some_and(|parent| parent.ends_with(KEPT));
+    let name = file.path.file_name().filter(|_| !is_kept)?;
+    Some(name.to_string_lossy().into_owned())
 }
 
 /// Puts a whole file in the place of another.

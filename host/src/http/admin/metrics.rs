@@ -88,6 +88,11 @@ fn families(host: &Host) -> Vec<Family> {
             &read.failures,
         ),
         labelled("strategy_loads", "Components that were loaded or refused", "outcome", &loads),
+        counter(
+            "strategy_compilations",
+            "Components that were compiled; what is known is not",
+            read.compilations,
+        ),
         gauge(
             "strategy_quarantined",
             "Whether a generation is out of service, and no other was approved since",

@@ -16,7 +16,7 @@ use crate::{
     host::Host,
     http::{Problem, count::Peer, trail::Trail},
     identity::Refusal,
-    store::StoreError,
+    store::{AuditEntry, StoreError},
 };
 
 /// The longest form, in bytes: a token and its name.
@@ -73,16 +73,22 @@ async fn told(host: &Host, strategy: &Strategy, body: Body, trail: &Trail) -> Re
             });
         }
     };
+    let mut ended = Vec::with_capacity(selectors.len());
     for selector in &selectors {
-        let ended = end(host, selector).await?;
-        tracing::info!(request.id = %id, sessions = ended, "the identity provider ends sessions");
+        ended.push(end(host, selector).await?);
     }
-    for selector in &selectors {
+    for (selector, sessions) in selectors.iter().zip(ended) {
+        tracing::info!(request.id = %id, sessions, "the identity provider ends sessions");
         let user = match selector {
             SessionSelector::User(user) => Some(user),
             SessionSelector::IdpSession { user, .. } => user.as_ref(),
         };
-        audited(trail, "back-channel-log-out", user, None).await;
+        let entry = AuditEntry {
+            actor: user.map(ToString::to_string),
+            reason: Some(format!("{sessions} sessions")),
+            ..trail.entry("back-channel-log-out", None)
+        };
+        trail.note(&entry).await;
     }
     Ok(())
 }
