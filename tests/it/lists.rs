@@ -88,9 +88,7 @@ on_both_databases! {
         // the list does.
         assert_eq!(names("page_id=AAA").await, page("BC", ""));
         assert_eq!(names("page_id=").await, page("ABC", ""));
-        let refused = owner.get("/api/v1/secrets/search?page_id=%00").await;
-        assert_eq!(refused.status, 400, "{}", refused.body);
-        for value in TAMPERED.into_iter().filter(|value| !value.contains("%00")) {
+        for value in TAMPERED {
             let (shown, _) = names(&format!("page_id={value}")).await;
             assert!("ABC".ends_with(&shown), "{value}: {shown}");
         }

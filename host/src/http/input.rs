@@ -14,19 +14,10 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        refuse_nul(parts.uri.path())?;
         let path = extract::Path::from_request_parts(parts, state).await;
         path.map(|extract::Path(path)| Self(path))
             .map_err(|_| Problem::ambiguous("the path is not text in UTF-8"))
     }
-}
-
-/// Nothing has a name with U+0000 in it, and PostgreSQL has no text for it to be asked by.
-pub(super) fn refuse_nul(part: &str) -> Result<(), Problem> {
-    if part.contains("%00") {
-        return Err(Problem::ambiguous("there is a U+0000 in the path or the query"));
-    }
-    Ok(())
 }
 
 /// The parameters of the query.
@@ -36,7 +27,6 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        refuse_nul(parts.uri.query().unwrap_or_default())?;
         extract::Query::try_from_uri(&parts.uri).map(|extract::Query(query)| Self(query)).map_err(
             |_| {
                 Problem::ambiguous(

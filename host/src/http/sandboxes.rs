@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     Problem,
     body::Done,
-    input::{Path, Query, refuse_nul},
+    input::{Path, Query},
     scopes,
     shown::shown,
 };
@@ -98,7 +98,6 @@ pub(super) async fn list(
 ) -> Result<Json<Vec<Option<Info>>>, Problem> {
     let runtime = runtime(&host, &user)?;
     let query = query.unwrap_or_default();
-    refuse_nul(&query)?;
     let ids: Vec<_> = form_urlencoded::parse(query.as_bytes())
         .filter(|(name, _)| name == "id")
         .map(|(_, id)| id.into_owned())
