@@ -173,6 +173,11 @@ fn seconds(at: i64) -> u64 {
     u64::try_from(at).unwrap_or_default()
 }
 
+/// Whether PostgreSQL has no such text at all, and so no row that is called so.
+fn is_no_text(text: &str) -> bool {
+    text.contains('\0')
+}
+
 /// Sixteen bytes that nobody can guess, in hexadecimal digits.
 fn random_id() -> String {
     crate::hex::encode(&random_bytes::<16>())

@@ -13,6 +13,7 @@ use std::{
 };
 
 use http::StatusCode;
+use rustix::time::{ClockId, clock_gettime};
 use vestibule::{
     engine::CallError,
     identity::{Request, RequestId},
@@ -91,9 +92,8 @@ async fn an_endless_loop_ends_with_its_cpu_budget() {
 
 /// The time that this thread has had a processor.
 fn processor_time() -> Duration {
-    let told = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
-    let nanoseconds = told.split(' ').next().and_then(|text| text.parse().ok());
-    Duration::from_nanos(nanoseconds.expect("a number"))
+    let had = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(had).expect("it is not negative")
 }
 
 #[tokio::test]
@@ -107,9 +107,10 @@ async fn a_hundred_runaways_end_at_the_same_budget() {
         used.push(processor_time().saturating_sub(before));
     }
     used.sort();
+    println!("{:?} to {:?}, {:?} in the middle", used[0], used[99], used[50]);
     assert!(used[0] >= budget, "{used:?}");
-    // A busy machine may be late with a tick now and then.
-    assert!(used[50] <= budget + 2 * tick, "{used:?}");
+    // Two ticks, and as much for those that are late where a machine is busy.
+    assert!(used[50] <= budget + 4 * tick, "{used:?}");
     next_caller_is_served(&app).await;
 }
 

@@ -22,6 +22,7 @@ mod house;
 mod http_client;
 mod jose;
 mod kit;
+mod lists;
 mod login;
 mod metrics;
 mod mu_keycloak;
