@@ -199,27 +199,30 @@ impl TokenProvider {
     async fn revoke(&self, which: impl Fn(&str) -> bool) -> Result<(), StoreError> {
         let strategy = self.host.registry().current();
         let tokens = self.host.store().tokens(&self.scope.user);
-        // Conversations have copies of them.
-        self.host.store().forget_conversation_tokens(&self.scope.user).await?;
         let mut names = tokens.names().await?;
         names.retain(|name| which(name));
         let this = self.clone();
         // To the end, even if the user goes away: they must not stay here.
         engine::to_the_end(async move {
-            for name in names {
-                this.revoke_one(&strategy, &name).await?;
+            let store = this.host.store();
+            for name in &names {
+                store.tokens(&this.scope.user).begin_removal(name).await?;
+            }
+            // Conversations have copies of them.
+            store.forget_conversation_tokens(&this.scope.user).await?;
+            for name in &names {
+                this.revoke_one(&strategy, name).await?;
             }
             Ok(())
         })
         .await
     }
 
-    /// Has a token revoked where it comes from, as far as that can be had, and forgets it.
-    /// One that a log-in stores meanwhile is another, and stays.
+    /// Has a token that is about to go revoked where it comes from, as far as that can be
+    /// had, and forgets it. One that a log-in stores meanwhile is another, and stays.
     async fn revoke_one(&self, strategy: &Strategy, name: &str) -> Result<(), StoreError> {
         let user = self.identity.user_id.as_ref();
         let tokens = self.host.store().tokens(&self.scope.user);
-        tokens.begin_removal(name).await?;
         let mut pauses = REVOKE_PAUSES.into_iter();
         while tokens.is_removal_begun(name).await? {
             let why = match strategy.revoke_provider_token(user, name, self.request).await {

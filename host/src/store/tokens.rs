@@ -64,6 +64,9 @@ pub(super) const REFRESH: &str = "tokens.refresh";
 const INTERRUPTED: &str = "a renewal was interrupted, and the refresh token may be used up";
 const DISCONNECTED: &str = "the account is being disconnected";
 
+const REMOVING: &str =
+    "select 1 from tokens where user_id = $1 and name = $2 and state = 'removing'";
+
 /// The tokens of one user.
 #[derive(Clone, Copy, Debug)]
 pub struct Tokens<'a> {
@@ -143,8 +146,7 @@ impl Tokens<'_> {
     }
 
     /// Marks the token of this name as one that is about to go: from now on nobody is
-    /// given it, and whoever renews it at the moment loses the lease. One that a log-in
-    /// stores in its place is not marked.
+    /// given it or can renew it. One that a log-in stores in its place is not marked.
     pub async fn begin_removal(&self, name: &str) -> Result<(), StoreError> {
         transact!(self.store.db, tx => {
             sqlx::query("delete from leases where resource = $1")
@@ -152,12 +154,13 @@ impl Tokens<'_> {
                 .execute(&mut *tx)
                 .await?;
             sqlx::query(
-                "update tokens set state = 'reconnect', reason = $3
+                "update tokens set state = 'removing', reason = $3, stored_at = $4
                  where user_id = $1 and name = $2",
             )
             .bind(self.user.as_str())
             .bind(name)
             .bind(DISCONNECTED)
+            .bind(self.store.now())
             .execute(&mut *tx)
             .await?;
         });
@@ -167,15 +170,11 @@ impl Tokens<'_> {
     /// Whether the token of this name is still the one that is about to go.
     pub async fn is_removal_begun(&self, name: &str) -> Result<bool, StoreError> {
         let marked: Option<(i32,)> = read!(self.store.db, pool => {
-            sqlx::query_as(
-                "select 1 from tokens
-                 where user_id = $1 and name = $2 and state = 'reconnect' and reason = $3",
-            )
-            .bind(self.user.as_str())
-            .bind(name)
-            .bind(DISCONNECTED)
-            .fetch_optional(pool)
-            .await?
+            sqlx::query_as(REMOVING)
+                .bind(self.user.as_str())
+                .bind(name)
+                .fetch_optional(pool)
+                .await?
         });
         Ok(marked.is_some())
     }
@@ -184,12 +183,10 @@ impl Tokens<'_> {
     pub async fn end_removal(&self, name: &str) -> Result<(), StoreError> {
         change!(self.store.db, pool => {
             sqlx::query(
-                "delete from tokens
-                 where user_id = $1 and name = $2 and state = 'reconnect' and reason = $3",
+                "delete from tokens where user_id = $1 and name = $2 and state = 'removing'",
             )
             .bind(self.user.as_str())
             .bind(name)
-            .bind(DISCONNECTED)
             .execute(pool)
             .await?;
         });
@@ -309,6 +306,15 @@ impl TokenLease {
         let store = &self.lease.store;
         transact!(store.db, tx => {
             hold_lease!(self.lease, tx);
+            // Whoever took the lease since then cannot keep what the user sends away.
+            let removing: Option<(i32,)> = sqlx::query_as(REMOVING)
+                .bind(self.user.as_str())
+                .bind(&self.name)
+                .fetch_optional(&mut *tx)
+                .await?;
+            if removing.is_some() {
+                return Err(StoreError::LeaseLost);
+            }
             put_token!(store, self.user.as_str(), self.name.as_str(), pair, tx);
         });
         self.lease.rotation_is_stored();
@@ -322,7 +328,7 @@ impl TokenLease {
             hold_lease!(self.lease, tx);
             sqlx::query(
                 "update tokens set state = 'reconnect', reason = $3
-                 where user_id = $1 and name = $2",
+                 where user_id = $1 and name = $2 and state <> 'removing'",
             )
             .bind(self.user.as_str())
             .bind(&self.name)

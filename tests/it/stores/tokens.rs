@@ -180,4 +180,40 @@ on_both_databases! {
         assert!(matches!(error, StoreError::LeaseLost), "{error:?}");
         assert!(store.tokens(&ada).load("github").await.unwrap().is_none());
     }
+
+    async fn a_token_that_is_about_to_go_goes_whatever_becomes_of_it(database: Database) {
+        let store = database.open().await;
+        let ada = user(&store, "ada").await.user;
+        let tokens = store.tokens(&ada);
+        let mut lease = tokens.lease("github", SHORT).await.unwrap();
+        lease.save(&pair("1")).await.unwrap();
+        lease.release().await.unwrap();
+        tokens.begin_removal("github").await.unwrap();
+        let state = tokens.load("github").await.unwrap().unwrap().state;
+        assert!(matches!(state, TokenState::Reconnect { .. }), "{state:?}");
+        let mut lease = tokens.lease("github", SHORT).await.unwrap();
+        lease.mark_reconnect("its provider said so").await.unwrap();
+        let error = lease.save(&pair("2")).await.unwrap_err();
+        assert!(matches!(error, StoreError::LeaseLost), "{error:?}");
+        assert!(tokens.is_removal_begun("github").await.unwrap());
+        tokens.end_removal("github").await.unwrap();
+        assert!(tokens.load("github").await.unwrap().is_none());
+    }
+
+    async fn a_token_that_nobody_removed_to_the_end_is_gone_after_an_hour(database: Database) {
+        let store = database.open().await;
+        let ada = user(&store, "ada").await.user;
+        let tokens = store.tokens(&ada);
+        for name in ["github", "gitlab"] {
+            let mut lease = tokens.lease(name, SHORT).await.unwrap();
+            lease.save(&pair(name)).await.unwrap();
+            lease.release().await.unwrap();
+        }
+        tokens.begin_removal("github").await.unwrap();
+        database.clock.advance(3600);
+        assert_eq!(store.prune().await.unwrap(), 0);
+        database.clock.advance(1);
+        assert_eq!(store.prune().await.unwrap(), 1);
+        assert_eq!(tokens.names().await.unwrap(), ["gitlab"]);
+    }
 }

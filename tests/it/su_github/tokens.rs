@@ -10,6 +10,7 @@ use vestibule::{
 };
 use vestibule_tests::{
     NOW, TestApp,
+    browser::{Browser, path_of},
     database::user_id,
     github::{Account, Answer, Endpoint, GitHub},
     keys::by_key,
@@ -264,7 +265,11 @@ async fn a_token_that_comes_while_the_one_before_is_disconnected_stays() {
         }
         let between = token(&app, Renewal::WhenDue).await;
         assert!(matches!(between, Err(TokenError::Refused(TokenRefusal::Reconnect(_)))));
-        connect(&github, &app).await;
+        let mut browser = Browser::new(&app);
+        let begun = browser.open("/auth/login/start").await;
+        let back = github.visit(begun.header("location"));
+        let arrived = browser.open(&path_of(&back)).await;
+        assert_eq!(arrived.status, 200, "{}", arrived.body);
         text(&token(&app, Renewal::WhenDue).await.unwrap().token).to_owned()
     };
     let disconnected = caller.send("DELETE", "/api/v1/secrets/git-providers");
