@@ -4,6 +4,7 @@ use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
     process::{Command, id},
+    thread,
     time::Duration,
 };
 
@@ -47,7 +48,15 @@ fn ten_thousand_who_ask_for_nothing_keep_nobody_else_out() {
         return;
     }
     let (_folder, server) = server_with(files);
-    let waiting = idle(&server, 10_050);
+    let mut waiting = idle(&server, 9_999);
+    // Whoever has the last place is heard as well, and has time to ask.
+    let mut last = TcpStream::connect(&server.address).unwrap();
+    thread::sleep(Duration::from_millis(300));
+    last.write_all(HEALTHY.as_bytes()).unwrap();
+    let mut reply = String::new();
+    last.read_to_string(&mut reply).expect("it is answered");
+    assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"), "{reply}");
+    waiting.extend(idle(&server, 51));
     is_healthy(&server);
     drop(waiting);
     server.terminate();

@@ -139,19 +139,24 @@ where
     let Some(listener) = listener else { return pending().await };
     let places = Arc::new(Semaphore::new(most));
     loop {
-        if places.available_permits() == 0 {
-            guests.make_room();
-        }
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return pending().await };
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             // Who gave up while they waited.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
             Err(error) => {
                 tracing::warn!("no connection can be accepted: {error}");
-                guests.make_room();
+                // Those who came last are heard first.
                 tokio::time::sleep(ACCEPT_PAUSE).await;
+                guests.make_room();
                 continue;
+            }
+        };
+        let place = loop {
+            let place = Arc::clone(&places).acquire_owned();
+            match tokio::time::timeout(ACCEPT_PAUSE, place).await {
+                Ok(Ok(place)) => break place,
+                Ok(Err(_)) => return pending().await,
+                Err(_) => guests.make_room(),
             }
         };
         // A response is one write; waiting to fill a packet only delays it.

@@ -93,6 +93,9 @@ impl fmt::Display for Unanswered {
             Self::Told(HttpError::Timeout) => f.write_str("there was no answer in time"),
             Self::Told(HttpError::Connection(what)) => f.write_str(what),
             Self::Told(HttpError::Tls(what)) => write!(f, "TLS: {what}"),
+            Self::Told(HttpError::ForbiddenAddress) => {
+                f.write_str("the name stands for an address that it may not stand for")
+            }
             Self::Told(other) => write!(f, "{other:?}"),
             Self::Address(address) => write!(
                 f,

@@ -11,7 +11,10 @@ use zeroize::Zeroizing;
 
 use super::{Asker, json, kept::Kept, keys::Keys};
 use crate::{
-    bindings::vestibule::auth::jose::{Issuer, JoseError, Metadata},
+    bindings::vestibule::auth::{
+        http_client::HttpError,
+        jose::{Issuer, JoseError, Metadata},
+    },
     capability::{
         http_client::{Client, Unanswered, readable},
         log::denials::Denied,
@@ -197,7 +200,8 @@ impl Source {
             if let Unanswered::Address(address) = error {
                 asker.deny(Denied::Address(&origin, address));
             }
-            error.to_string()
+            // Which address it is, the strategy is not told.
+            Unanswered::from(HttpError::from(error)).to_string()
         })
     }
 
