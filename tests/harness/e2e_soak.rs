@@ -49,6 +49,9 @@ const LOOK: Duration = Duration::from_secs(5);
 /// look differs from the next.
 const GROWTH: u64 = 5;
 
+/// Files of the database that may be open beyond those of the first half.
+const SPARE_FILES: u64 = 16;
+
 /// A server, which ends with this.
 struct Server(Child);
 
@@ -300,6 +303,9 @@ fn report(crowd: &Crowd, looks: &[Look], span: Duration) -> anyhow::Result<()> {
         memory.0, memory.1, files.0, files.1
     );
     ensure!(memory.1 * 100 <= memory.0 * (100 + GROWTH), "memory grows: {looks:?}");
-    ensure!(files.1 <= files.0 + 4, "open files grow: {looks:?}");
+    // The database opens more of its files in a rush and keeps them for a while; what leaks
+    // is never given back.
+    let lowest = last.iter().map(|look| look.files as u64).min().unwrap_or_default();
+    ensure!(lowest <= files.0 + SPARE_FILES, "open files grow: {looks:?}");
     Ok(())
 }
