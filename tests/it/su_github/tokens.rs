@@ -87,12 +87,6 @@ async fn two_servers_with_a_user_of_one_id_renew_as_their_own_app_and_give_their
         // GitHub refuses a token of one app that comes from the other.
         assert_eq!((github.calls(Endpoint::Token), github.reused()), (2 * round, 0));
     }
-    for (app, github) in [(&one, &other), (&two, &github)] {
-        let user = app.host.user_context_for(&user_id(OWNER)).await.unwrap();
-        let mine = token(app, Renewal::WhenDue).await.unwrap();
-        assert!(user.token_provider().get_all().await.iter().all(Result::is_ok));
-        assert!(github.knows(text(&mine.token)));
-    }
 }
 
 #[tokio::test]
