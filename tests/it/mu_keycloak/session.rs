@@ -138,7 +138,8 @@ async fn what_says_nothing_about_the_session_costs_nobody_the_session() {
 
 #[tokio::test]
 async fn a_client_that_is_refused_costs_nobody_the_session_and_alarms_the_operator() {
-    let (scene, mut browser) = logged_in().await;
+    let scene = scene_of(ADMIN, "offline = false").await;
+    let mut browser = scene.log_in().await;
     let mut other = scene.log_in_as(Person::new("bob")).await;
     scene.app.clock.advance(LATER);
     scene.keycloak.change_client_secret("another-secret-0123456789");
@@ -154,6 +155,10 @@ async fn a_client_that_is_refused_costs_nobody_the_session_and_alarms_the_operat
     let log = logs.text();
     assert!(log.contains("ERROR") && log.contains("invalid_client"), "{log}");
     assert!(log.contains("unauthorized_client"), "{log}");
+    let metrics = scene.app.operator().get("/metrics").await.body;
+    let kept = "vestibule_refreshes_total{outcome=\"session-kept\"} ";
+    let count = metrics.lines().find_map(|line| line.strip_prefix(kept));
+    assert_eq!(count, Some("4"), "{metrics}");
     scene.keycloak.change_client_secret(CLIENT_SECRET);
     for browser in [&mut browser, &mut other] {
         assert_eq!(ask(browser).await, 200);
@@ -161,7 +166,7 @@ async fn a_client_that_is_refused_costs_nobody_the_session_and_alarms_the_operat
 }
 
 on_both_databases! {
-    async fn fifty_requests_on_two_servers_renew_an_expired_session_once(database: Database) {
+    async fn a_hundred_requests_renew_an_expired_session_once_on_two_servers_too(database: Database) {
         let keycloak = Keycloak::start(Person::new("ada")).await;
         let one = app(&keycloak, &database, SHARED, "offline = false").await;
         let two = app(&keycloak, &database, SHARED, "offline = false").await;
@@ -170,15 +175,19 @@ on_both_databases! {
         assert_eq!(keycloak.lead(&mut here).await.status, StatusCode::OK);
         let mut there = Browser::new(&two);
         there.plant("vestibule-session", here.session().unwrap());
-        for (servers, delay) in [(vec![&here], 0), (vec![&here, &there], 0), (vec![&here, &there], 300)] {
+        for (servers, count, delay) in [
+            (vec![&here], 100, 0),
+            (vec![&here, &there], 50, 0),
+            (vec![&here, &there], 50, 300),
+        ] {
             keycloak.script.delay(Endpoint::Token, Duration::from_millis(delay));
             one.clock.advance(LATER);
             keycloak.forget();
-            let asked = (0..50).map(|n| {
+            let asked = (0..count).map(|n| {
                 let mut browser = servers[n % servers.len()].clone();
                 async move { ask(&mut browser).await }
             });
-            assert_eq!(at_once(asked).await, [200; 50]);
+            assert_eq!(at_once(asked).await, vec![200; count]);
             // The second server asks for the discovery document and the keys as well.
             assert_eq!(keycloak.script.calls(Endpoint::Token), 1);
         }
@@ -257,6 +266,19 @@ async fn a_renewed_id_token_that_is_not_this_person_s_ends_the_session() {
         assert_eq!(ask(&mut browser).await, 401, "{name}: {value}");
         assert!(browser.session().is_none(), "{name}: {value}");
         assert_eq!(scene.calls(Endpoint::Token), 1);
+        let audited = async || {
+            let entries = scene.app.host.store().audit(100).await.unwrap();
+            entries.iter().any(|entry| {
+                (entry.action.as_str(), entry.actor.as_deref(), entry.outcome.as_str())
+                    == ("refresh", Some("ada"), "failed")
+            })
+        };
+        let mut looks = 0;
+        while !audited().await {
+            assert!(looks < 400, "{name}: {value}: nothing of it is written down");
+            looks += 1;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }
 
